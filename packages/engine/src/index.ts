@@ -1,1 +1,3 @@
-export {};
+export * from './store/index.ts';
+export * from './tasks/index.ts';
+export * from './events/index.ts';

@@ -1,0 +1,1 @@
+export { EventLog, type EventFilter, type EventLogOptions } from './event-log.ts';

@@ -1,0 +1,30 @@
+export { MAX_KEY_LENGTH, MAX_LEASE_TTL_MS, MAX_TXN_OPS, MAX_VALUE_BYTES } from './checks.ts';
+export { Journal, type JournalItem, type JournalOptions } from './journal.ts';
+export {
+  commit,
+  StoreCompactedError,
+  type Compare,
+  type Lease,
+  type OpResult,
+  type RangeQuery,
+  type RangeResult,
+  type Store,
+  type StoreEntry,
+  type StoreEvent,
+  type StoreOp,
+  type Txn,
+  type TxnResult,
+  type WatchQuery,
+} from './port.ts';
+export {
+  refOf,
+  Resources,
+  type NewResource,
+  type Precondition,
+  type ResourceChange,
+  type ResourceEvent,
+  type ResourceKind,
+  type ResourceList,
+} from './resources.ts';
+export { openSqliteStore, type SqliteStoreOptions } from './sqlite/store.ts';
+export { uuidv7 } from './uuid.ts';

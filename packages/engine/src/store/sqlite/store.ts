@@ -1,0 +1,186 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { SkerryError } from '@skerry/api';
+import { checkLeaseTtl, checkTxn } from '../checks.ts';
+import { History, type HistoryLimits } from '../history.ts';
+import { LeaseClock } from '../leases.ts';
+import { OrderedMap } from '../ordered-map.ts';
+import type {
+  Lease,
+  RangeQuery,
+  RangeResult,
+  Store,
+  StoreEntry,
+  StoreEvent,
+  Txn,
+  TxnResult,
+  WatchQuery,
+} from '../port.ts';
+import { Connection, type Loaded } from './connection.ts';
+import { refuse } from './faults.ts';
+
+export interface SqliteStoreOptions {
+  /** The database file; its directory is made if it is missing, for its owner only. */
+  readonly path: string;
+  /** Past this the store is full, rather than the disk. Default 1024. */
+  readonly maxSizeMib?: number | undefined;
+  /** How far back watches can start. It lives in memory: from the opening on. Default 10,000 changes, 16 Mi characters. */
+  readonly history?: Partial<HistoryLimits> | undefined;
+}
+
+const LEASE_RETRY_MS = 1000;
+
+/**
+ * The embedded store: node:sqlite in a thread of its own, reads from memory.
+ * @throws SkerryError `in-use` (open in another process), `unsupported` (written by a newer Skerry), `failed` (damaged),
+ * `refused` (rights, or not our file)
+ */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
+  try {
+    await mkdir(dirname(options.path), { recursive: true, mode: 0o700 });
+    // SQLite gives its other files the rights of this one; specs may hold secrets.
+    await (await open(options.path, 'a', 0o600)).close();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const body = code === 'ENOSPC' ? refuse.full(options.path) : refuse.unreadable(options.path, String(code));
+    throw new SkerryError(body.code, body.message, { remedy: body.remedy, details: body.details, cause: error });
+  }
+  const store = new SqliteStore(options);
+  await store.load();
+  return store;
+}
+
+class SqliteStore implements Store {
+  readonly #connection: Connection;
+  /** What is on disk: changes come in after their commit, in its order. */
+  readonly #entries = new OrderedMap<StoreEntry>();
+  readonly #leases = new LeaseClock((lease) => void this.#expire(lease));
+  readonly #historyLimits: HistoryLimits;
+  #history: History;
+  #revision = 0;
+  #closed: SkerryError | undefined;
+
+  constructor({ path, maxSizeMib = 1024, history }: SqliteStoreOptions) {
+    this.#historyLimits = { maxEvents: 10_000, maxChars: 16 * 2 ** 20, ...history };
+    this.#history = new History(0, this.#historyLimits);
+    this.#connection = new Connection(
+      { path, maxSizeMib },
+      {
+        onEntries: (entries) => {
+          for (const entry of entries) this.#entries.set(entry.key, entry);
+        },
+        onCommitted: (revision, events) => this.#apply(revision, events),
+        onBroken: (error) => this.#end(error),
+      },
+    );
+  }
+
+  async load(): Promise<void> {
+    const { revision, leases }: Loaded = await this.#connection.loaded;
+    this.#revision = revision;
+    this.#history = new History(revision, this.#historyLimits);
+    for (const lease of leases) this.#leases.start(lease);
+  }
+
+  async get(key: string): Promise<StoreEntry | undefined> {
+    this.#assertOpen();
+    return this.#entries.get(key);
+  }
+
+  async range({ prefix, limit = Infinity, after, reverse, keysOnly }: RangeQuery): Promise<RangeResult> {
+    this.#assertOpen();
+    const entries: StoreEntry[] = [];
+    let more = false;
+    for (const entry of this.#entries.under(prefix, { after, reverse })) {
+      more = entries.length >= limit;
+      if (more) break;
+      entries.push(keysOnly === true ? { ...entry, value: '' } : entry);
+    }
+    return { entries, more, revision: this.#revision };
+  }
+
+  async txn(txn: Txn): Promise<TxnResult> {
+    this.#assertOpen();
+    checkTxn(txn);
+    return this.#connection.submit({ type: 'txn', txn });
+  }
+
+  async *watch(query: WatchQuery): AsyncGenerator<StoreEvent, void, void> {
+    this.#assertOpen();
+    yield* this.#history.watch(query);
+  }
+
+  async compact(revision: number): Promise<void> {
+    this.#assertOpen();
+    if (revision > this.#revision) {
+      throw new SkerryError('invalid', `Revision ${revision} is yet to come: the store is at ${this.#revision}`, {
+        remedy: `Compact up to ${this.#revision} at most.`,
+      });
+    }
+    this.#history.compact(revision);
+  }
+
+  async grantLease(ttlMs: number): Promise<Lease> {
+    this.#assertOpen();
+    checkLeaseTtl(ttlMs);
+    const lease = { id: randomUUID(), ttlMs };
+    await this.#connection.submit({ type: 'grantLease', lease });
+    this.#leases.start(lease);
+    return lease;
+  }
+
+  async keepLeaseAlive(leaseId: string): Promise<Lease> {
+    this.#assertOpen();
+    const lease = this.#leases.refresh(leaseId);
+    if (lease !== undefined) return lease;
+    throw new SkerryError('not-found', `There is no lease ${leaseId}: it ran out`, {
+      remedy: 'Take a new one, and put what it held again.',
+    });
+  }
+
+  async revokeLease(leaseId: string): Promise<void> {
+    this.#assertOpen();
+    await this.#connection.submit({ type: 'revokeLease', leaseId });
+    this.#leases.stop(leaseId);
+  }
+
+  async close(): Promise<void> {
+    this.#leases.stopAll();
+    await this.#connection.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #apply(revision: number, events: readonly StoreEvent[]): void {
+    this.#revision = revision;
+    if (events.length === 0) return;
+    for (const event of events) {
+      if (event.type === 'put') this.#entries.set(event.key, event.entry);
+      else this.#entries.delete(event.key);
+    }
+    this.#history.append(events);
+  }
+
+  async #expire(lease: Lease): Promise<void> {
+    try {
+      await this.#connection.submit({ type: 'revokeLease', leaseId: lease.id });
+    } catch (error) {
+      // A full disk has no room to delete either; once closed, or revoked meanwhile, there is nothing left to do.
+      const isFull = SkerryError.from(error).code === 'no-space';
+      if (isFull) setTimeout(() => void this.#expire(lease), LEASE_RETRY_MS).unref();
+    }
+  }
+
+  #end(error: SkerryError): void {
+    this.#closed ??= error;
+    this.#leases.stopAll();
+    this.#history.close(this.#closed);
+  }
+
+  #assertOpen(): void {
+    if (this.#closed !== undefined) throw this.#closed;
+  }
+}
