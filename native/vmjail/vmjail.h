@@ -1,0 +1,108 @@
+/*
+ * vmjail: the parent of one VM process. It locks the VM's directory, binds its sockets, opens its files, confines it,
+ * starts it, waits, and leaves behind how it ended. Everything that a failed start made is taken back by fail().
+ */
+#ifndef VMJAIL_H
+#define VMJAIL_H
+
+#define _GNU_SOURCE
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#define MAX_DESCRIPTORS 64
+#define MAX_GROUPS 32
+#define MAX_RLIMITS 16
+#define MAX_WARNINGS 16
+#define TAIL_BYTES 2048
+
+/* Exit codes, after sysexits.h: what the launcher tells apart without reading the error line. */
+#define EXIT_USAGE 64
+#define EXIT_SETUP 71
+#define EXIT_LOCKED 75
+
+/* A socket to listen on or a file to open, handed to the child under a name. */
+struct descriptor {
+  char name[32];
+  const char *path;
+  char mode; /* 'l' listen, 'r' read, 'w' read and write, 'a' append */
+  int fd;
+  bool made; /* this run created the path */
+};
+
+struct options {
+  const char *dir;
+  bool has_uid, has_gid, has_nice;
+  uid_t uid;
+  gid_t gid, groups[MAX_GROUPS];
+  int group_count, nice;
+  const char *cgroup, *cgroup_root;
+  long long memory_max, pids_max, cpu_max; /* -1: not given */
+  struct { int resource; rlim_t value; } rlimits[MAX_RLIMITS];
+  int rlimit_count;
+  const char *log_path;
+  long long log_cap;
+  struct descriptor descriptors[MAX_DESCRIPTORS];
+  int descriptor_count;
+  char **argv;
+};
+
+struct jail {
+  struct options options;
+  int dir_fd, lock_fd, alive_fd, exit_fd;
+  int signal_fd, log_fd, output_fd; /* output_fd: our end of the child's stdout and stderr */
+  bool log_made;
+  pid_t child;
+  unsigned long long start_time, own_start_time; /* field 22 of /proc/PID/stat */
+  long long started_at_ms;
+  char boot_id[40];
+  struct { char path[512]; } groups[4]; /* control groups of the child */
+  int group_count;
+  char warnings[MAX_WARNINGS][256];
+  int warning_count;
+  char tail[TAIL_BYTES]; /* ring: the last of the child's output */
+  size_t tail_total;
+};
+
+/* options.c */
+void parse_options(struct jail *jail, int argc, char **argv);
+
+/* directory.c */
+void lock_directory(struct jail *jail);
+void take_over_leftover(struct jail *jail);
+void open_state_files(struct jail *jail);
+void write_ready(struct jail *jail);
+void write_exit(struct jail *jail, int wait_status, long max_rss_kib);
+void remove_state_files(struct jail *jail);
+unsigned long long process_start_time(pid_t pid, char *state);
+long long now_ms(void);
+
+/* descriptors.c */
+void open_descriptors(struct jail *jail);
+void remove_sockets(struct jail *jail, bool failed);
+void close_inherited(void);
+
+/* cgroup.c */
+void make_cgroup(struct jail *jail);
+void join_cgroup(struct jail *jail, pid_t pid);
+void remove_cgroup(struct jail *jail);
+
+/* child.c */
+void start_child(struct jail *jail);
+
+/* supervise.c */
+int supervise(struct jail *jail);
+
+/* report.c */
+_Noreturn void fail(struct jail *jail, const char *step, int error, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void warn(struct jail *jail, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void json_string(FILE *out, const char *text, size_t length);
+
+/* tsc.c */
+int print_tsc_khz(void);
+
+#endif
