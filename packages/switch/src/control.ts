@@ -1,0 +1,139 @@
+import { rm, stat } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { connectSwitch } from './client.ts';
+import { parseSwitchConfig } from './config.ts';
+import { SwitchError } from './error.ts';
+import { LineReader } from './lines.ts';
+import type { ControlRequest, ControlResponse, SwitchMethod, SwitchMethods } from './protocol.ts';
+import type { Switch } from './switch.ts';
+
+const OWNERSHIP_INTERVAL_MS = 5000;
+const PROBE_TIMEOUT_MS = 1000;
+
+/** The control socket's server. Who may talk to it is a matter of the file's rights. */
+export class Control {
+  readonly #path: string;
+  readonly #switch: Switch;
+  readonly #onEnd: (why: string) => void;
+  readonly #server: Server;
+  readonly #clients = new Set<Socket>();
+  #inode = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param onEnd is called when this process has no reason to live any more: told so, or its path is another's */
+  constructor(path: string, target: Switch, onEnd: (why: string) => void) {
+    this.#path = path;
+    this.#switch = target;
+    this.#onEnd = onEnd;
+    this.#server = createServer((socket) => this.#serve(socket));
+  }
+
+  /** @throws SwitchError `in-use` when a switch answers there already */
+  async listen(): Promise<void> {
+    await refuseSecond(this.#path);
+    await rm(this.#path, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(this.#path, resolve);
+    });
+    this.#inode = (await stat(this.#path)).ino;
+    // Without its socket nobody can steer or find this process, and it would hold the guests' connections for ever.
+    this.#timer = setInterval(() => void this.#checkOwnership(), OWNERSHIP_INTERVAL_MS).unref();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    const ours = await this.#ownsPath();
+    // Node unlinks the path on close, whoever owns it by now.
+    if (ours) await new Promise<void>((resolve) => this.#closeServer(resolve));
+    else for (const client of this.#clients) client.destroy();
+  }
+
+  #closeServer(done: () => void): void {
+    this.#server.close(() => done());
+    for (const client of this.#clients) client.destroySoon();
+  }
+
+  async #ownsPath(): Promise<boolean> {
+    const found = await stat(this.#path).catch(() => undefined);
+    return found?.ino === this.#inode;
+  }
+
+  async #checkOwnership(): Promise<void> {
+    if (!(await this.#ownsPath())) this.#onEnd('its control socket is gone');
+  }
+
+  #serve(socket: Socket): void {
+    this.#clients.add(socket);
+    const lines = new LineReader((line) => this.#answer(socket, line));
+    socket.on('data', (chunk: Buffer) => {
+      if (!lines.push(chunk)) socket.destroy();
+    });
+    socket.on('error', () => {}); // 'close' follows
+    socket.on('close', () => this.#clients.delete(socket));
+  }
+
+  #answer(socket: Socket, line: string): void {
+    let id: number | null = null;
+    let response: ControlResponse;
+    let method: string | undefined;
+    try {
+      const request = parseRequest(line);
+      ({ id, method } = request);
+      response = { id, result: this.#call(request) };
+    } catch (error) {
+      const known = error instanceof SwitchError;
+      const message = error instanceof Error ? error.message : String(error);
+      response = { id, error: { code: known ? error.code : 'failed', message } };
+    }
+    socket.write(`${JSON.stringify(response)}\n`);
+    if (method === 'shutdown') this.#onEnd('shutdown was asked');
+  }
+
+  #call({ method, params }: ControlRequest): SwitchMethods[SwitchMethod]['result'] {
+    switch (method) {
+      case 'ping':
+        return { protocol: 1, pid: process.pid };
+      case 'sync':
+        this.#switch.sync(parseSwitchConfig(params));
+        return this.#switch.state();
+      case 'state':
+        return this.#switch.state();
+      case 'stats':
+        return this.#switch.stats();
+      case 'shutdown':
+        return null;
+      default:
+        throw new SwitchError('invalid', `There is no method ${method}`);
+    }
+  }
+}
+
+function parseRequest(line: string): ControlRequest {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (cause) {
+    throw new SwitchError('invalid', 'The line is not JSON', { cause });
+  }
+  const request = value as Partial<ControlRequest> | null;
+  if (typeof request !== 'object' || typeof request?.id !== 'number' || typeof request.method !== 'string') {
+    throw new SwitchError('invalid', 'The line is not {id, method, params}');
+  }
+  return { id: request.id, method: request.method, params: request.params };
+}
+
+async function refuseSecond(path: string): Promise<void> {
+  try {
+    await using client = await connectSwitch(path, { timeoutMs: PROBE_TIMEOUT_MS });
+    const { pid } = await client.call('ping');
+    throw new SwitchError('in-use', `A switch (pid ${pid}) answers at ${path} already`);
+  } catch (error) {
+    if (error instanceof SwitchError && error.code === 'unavailable') return;
+    // It took the connection but says nothing: it lives, and two must not fight over the guests' sockets.
+    if (error instanceof SwitchError && error.code === 'timeout') {
+      throw new SwitchError('in-use', `Something that does not answer listens at ${path}`, { cause: error });
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,155 @@
+import { connect, type Socket } from 'node:net';
+import { Drops } from './drops.ts';
+import { FrameReader, LENGTH_BYTES, type FrameSink } from './framing.ts';
+import { readUint32 } from './packets/ethernet.ts';
+
+/** A place to put frames, and where frames come from: a connection to QEMU that is made again whenever it is lost. */
+
+/** Gets the frames of a port. `flush` ends a batch: nothing of it may be held back any longer. */
+export interface FrameHandler extends FrameSink {
+  flush(): void;
+}
+
+/**
+ * Longer than what TCP needs in flight at 2 Gbit/s, short enough that 50 stuck guests hold 50 MiB. A write counts whole
+ * until its last byte is out, so what fits lies between half of this and all of it.
+ */
+export const QUEUE_BYTES = 1024 * 1024;
+const MIN_RETRY_MS = 50;
+const MAX_RETRY_MS = 1000;
+
+export class Port {
+  readonly socketPath: string;
+  /** For the log; the configuration may give the same connection to another. */
+  id: string;
+  handler: FrameHandler | undefined;
+  /** What came from here and was not let through. */
+  readonly drops = new Drops();
+  receivedFrames = 0;
+  receivedBytes = 0;
+  sentFrames = 0;
+  sentBytes = 0;
+  /** Frames that came while the queue was full: the reader is too slow, or stands still. */
+  queueDrops = 0;
+  /** Frames that came while nothing was connected. */
+  unconnectedDrops = 0;
+
+  readonly #log: (line: string) => void;
+  #socket: Socket | undefined;
+  #connected = false;
+  #corked = false;
+  #retryMs = MIN_RETRY_MS;
+  #retryTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(id: string, socketPath: string, log: (line: string) => void) {
+    this.id = id;
+    this.socketPath = socketPath;
+    this.#log = log;
+    this.#connect();
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** Tries at once when it waits for its next attempt. */
+  retryNow(): void {
+    if (this.#retryTimer === undefined) return;
+    clearTimeout(this.#retryTimer);
+    this.#retryMs = MIN_RETRY_MS;
+    this.#connect();
+  }
+
+  /**
+   * Puts whole framed frames, `buffer[start..end)`, at the end of the queue; those it has no room for are dropped, as
+   * by any switch. (What delays, loses or reorders frames on purpose goes before this.)
+   */
+  deliver(buffer: Buffer, start: number, end: number, frames: number): void {
+    const socket = this.#socket;
+    if (socket === undefined || !this.#connected) {
+      this.unconnectedDrops += frames;
+      return;
+    }
+    const room = QUEUE_BYTES - socket.writableLength;
+    if (end - start > room) {
+      let fitting = start;
+      let count = 0;
+      for (;;) {
+        const next = fitting + LENGTH_BYTES + readUint32(buffer, fitting);
+        if (next - start > room || next > end) break;
+        fitting = next;
+        count += 1;
+      }
+      this.queueDrops += frames - count;
+      if (count === 0) return;
+      end = fitting;
+      frames = count;
+    }
+    if (!this.#corked) {
+      // One writev for all that this turn of the event loop brings.
+      this.#corked = true;
+      socket.cork();
+      process.nextTick(this.#uncork, socket);
+    }
+    this.sentFrames += frames;
+    this.sentBytes += end - start - frames * LENGTH_BYTES;
+    socket.write(start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end));
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.handler = undefined;
+    clearTimeout(this.#retryTimer);
+    this.#socket?.destroy();
+  }
+
+  readonly #uncork = (socket: Socket): void => {
+    if (socket === this.#socket) this.#corked = false;
+    socket.uncork();
+  };
+
+  #connect(): void {
+    this.#retryTimer = undefined;
+    const socket = connect({ path: this.socketPath });
+    const reader = new FrameReader({
+      frame: (buffer, start, end) => {
+        this.receivedFrames += 1;
+        this.receivedBytes += end - start - LENGTH_BYTES;
+        this.handler?.frame(buffer, start, end);
+      },
+    });
+    this.#socket = socket;
+    this.#corked = false;
+    let why = 'closed by the other side';
+    socket.on('connect', () => {
+      this.#connected = true;
+      this.#retryMs = MIN_RETRY_MS;
+      this.#log(`port ${this.id}: connected`);
+    });
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        if (!reader.push(chunk)) {
+          why = 'it sent an impossible frame length';
+          socket.destroy();
+        }
+        this.handler?.flush();
+      } catch (error) {
+        // Our bug, reached by what this guest sent: it costs this guest its link for a moment, and no other.
+        why = `internal error: ${error instanceof Error ? error.stack : String(error)}`;
+        socket.destroy();
+      }
+    });
+    socket.on('error', (error) => {
+      why = error.message;
+    });
+    socket.on('close', () => {
+      if (this.#connected) this.#log(`port ${this.id}: disconnected: ${why}`);
+      this.#connected = false;
+      this.#socket = undefined;
+      if (this.#closed) return;
+      this.#retryTimer = setTimeout(() => this.#connect(), this.#retryMs);
+      this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS);
+    });
+  }
+}
