@@ -10,3 +10,4 @@ export {
 } from './resource.ts';
 export { ENDED_TASK_STATES, ErrorBodySchema, hasTaskEnded, Task, TaskLogLine, TaskProgress, TaskState } from './task.ts';
 export { EventInput, EventType, SkerryEvent } from './event.ts';
+export { DEFAULT_IMAGE_MIB, ImageRecipe, normaliseRecipe, RecipeFile, type ImageRecipeInput, type RecipeFileInput } from './recipe.ts';
