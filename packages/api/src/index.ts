@@ -11,3 +11,12 @@ export {
 export { ENDED_TASK_STATES, ErrorBodySchema, hasTaskEnded, Task, TaskLogLine, TaskProgress, TaskState } from './task.ts';
 export { EventInput, EventType, SkerryEvent } from './event.ts';
 export { DEFAULT_IMAGE_MIB, ImageRecipe, normaliseRecipe, RecipeFile, type ImageRecipeInput, type RecipeFileInput } from './recipe.ts';
+export { GuestPath, hostnameOf, isName, isVmRef, Name, VmRef } from './names.ts';
+export * from './vm.ts';
+export * from './node.ts';
+export * from './node-file.ts';
+export { checkNodeSpec, dependencyCycle, type NodeProblem } from './node-check.ts';
+export * from './network.ts';
+export * from './image.ts';
+export * from './streams.ts';
+export * from './operations.ts';
