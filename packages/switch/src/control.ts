@@ -7,7 +7,7 @@ import { LineReader } from './lines.ts';
 import type { ControlRequest, ControlResponse, SwitchMethod, SwitchMethods } from './protocol.ts';
 import type { Switch } from './switch.ts';
 
-const OWNERSHIP_INTERVAL_MS = 5000;
+const OWNERSHIP_INTERVAL_MS = 2000;
 const PROBE_TIMEOUT_MS = 1000;
 
 /** The control socket's server. Who may talk to it is a matter of the file's rights. */
