@@ -59,7 +59,7 @@ export class History {
   }
 
   async *watch({ prefix, fromRevision, signal }: WatchQuery): AsyncGenerator<StoreEvent, void, void> {
-    if (signal?.aborted === true) return;
+    if (isAborted(signal)) return;
     if (fromRevision <= this.#compactRevision) throw new StoreCompactedError(this.#compactRevision);
     let position = this.#first + this.#indexOf(fromRevision);
     for (;;) {
@@ -72,7 +72,7 @@ export class History {
         position += 1;
         if (event.revision >= fromRevision && event.key.startsWith(prefix)) yield event;
       }
-      if (signal?.aborted === true) return;
+      if (isAborted(signal)) return;
     }
   }
 
@@ -126,4 +126,9 @@ export class History {
 
 function chars(event: StoreEvent): number {
   return event.key.length + (event.type === 'put' ? event.entry.value.length : 0);
+}
+
+/** A call, as the compiler takes a look at the property to hold across an await. */
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
 }

@@ -122,20 +122,22 @@ export class LiveTask {
     this.#timer = setTimeout(() => void this.#flush(), Math.max(0, waitMs)).unref();
   }
 
-  /** Resolves after the first attempt to write the newest state. */
-  #flush(): Promise<void> {
+  /** Resolves after one attempt to write the newest state. */
+  async #flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    // What is on its way is older; of those who wait here the first writes for all.
+    await this.#writing;
     this.#writing ??= this.#write();
-    return this.#writing;
+    await this.#writing;
   }
 
   async #write(): Promise<void> {
+    this.#lastWriteMs = Date.now();
     try {
       await this.#options.log.flush();
-      while (this.#isDirty) {
+      if (this.#isDirty) {
         this.#isDirty = false;
-        this.#lastWriteMs = Date.now();
         await this.#options.persist(this.#task);
       }
     } catch (error) {
@@ -143,7 +145,6 @@ export class LiveTask {
       this.#options.onError(SkerryError.from(error));
       if (!isClosed(error)) this.#timer ??= setTimeout(() => void this.#flush(), RETRY_MS).unref();
     }
-    // In the same turn as the last look at #isDirty: a change after it begins a new write.
     this.#writing = undefined;
   }
 }

@@ -132,15 +132,15 @@ export class TaskService {
    */
   async cancel(id: string): Promise<Task> {
     const live = this.#live.get(id);
-    const task = await this.get(id);
-    if (live === undefined || hasTaskEnded(task)) {
-      throw new SkerryError('wrong-state', `The task has ended: ${task.state}`, {
-        remedy: `See how: \`skerry task show ${id}\`.`,
-        details: { id, state: task.state },
-      });
+    if (live !== undefined && !hasTaskEnded(live.task)) {
+      live.cancel();
+      return live.task;
     }
-    live.cancel();
-    return live.task;
+    const { state } = await this.get(id);
+    throw new SkerryError('wrong-state', `The task has ended: ${state}`, {
+      remedy: `See how: \`skerry task show ${id}\`.`,
+      details: { id, state },
+    });
   }
 
   /** The task once it has ended, well or not. @throws SkerryError `not-found`, `cancelled` (the signal: only the wait) */

@@ -37,18 +37,25 @@ const LEASE_RETRY_MS = 1000;
  * `refused` (rights, or not our file)
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
-  try {
-    await mkdir(dirname(options.path), { recursive: true, mode: 0o700 });
-    // SQLite gives its other files the rights of this one; specs may hold secrets.
-    await (await open(options.path, 'a', 0o600)).close();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const body = code === 'ENOSPC' ? refuse.full(options.path) : refuse.unreadable(options.path, String(code));
-    throw new SkerryError(body.code, body.message, { remedy: body.remedy, details: body.details, cause: error });
-  }
+  await prepareFile(options.path);
   const store = new SqliteStore(options);
   await store.load();
   return store;
+}
+
+/** SQLite gives its other files the rights of this one; specs may hold secrets. */
+async function prepareFile(path: string): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    // Never opened if it exists: closing any descriptor of a file drops all of the process's locks on it, and with them
+    // those of a store that has it open (fcntl(2), sqlite.org/howtocorrupt.html section 2.2).
+    await (await open(path, 'ax', 0o600)).close();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    const body = code === 'ENOSPC' ? refuse.full(path) : refuse.unreadable(path, String(code));
+    throw new SkerryError(body.code, body.message, { remedy: body.remedy, details: body.details, cause: error });
+  }
 }
 
 class SqliteStore implements Store {
