@@ -13,23 +13,33 @@ if ! command -v "$cc" >/dev/null 2>&1; then
 fi
 flags='-std=c11 -O2 -Wall -Wextra -Werror -static -s'
 
-# build NAME SOURCE...
+# musl brings no kernel headers (netlink, rtnetlink): the system's, after its own.
+agent_flags="-D_GNU_SOURCE -ffunction-sections -fdata-sections -Wl,--gc-sections -idirafter /usr/include"
+multiarch=$("$cc" -print-multiarch 2>/dev/null || true)
+if [ -n "$multiarch" ]; then agent_flags="$agent_flags -idirafter /usr/include/$multiarch"; fi
+
+# build NAME SOURCE...   with the extra flags in $more
+more=
 build() {
   name=$1
   shift
-  stamp=$( (echo "$cc $flags"; "$cc" --version | head -n 1; cat "$@" $(ls "$name"/*.h 2>/dev/null)) | sha256sum | cut -d ' ' -f 1)
+  stamp=$( (echo "$cc $flags $more"; "$cc" --version | head -n 1; cat "$@" $(ls "$name"/*.h 2>/dev/null)) | sha256sum | cut -d ' ' -f 1)
   if [ -x "build/$name" ] && [ "$(cat "build/$name.sha256" 2>/dev/null)" = "$stamp" ]; then return 0; fi
   # shellcheck disable=SC2086
-  "$cc" $flags -o "build/.$name.$$" "$@"
+  "$cc" $flags $more -o "build/.$name.$$" "$@"
   mv -f "build/.$name.$$" "build/$name"
   echo "$stamp" >"build/$name.sha256"
 }
 
 case "${1:-all}" in
-  agent) build agent agent/*.c ;;
+  agent)
+    more=$agent_flags
+    build agent agent/*.c
+    ;;
   vmjail) build vmjail vmjail/*.c ;;
   all)
     build vmjail vmjail/*.c
+    more=$agent_flags
     build agent agent/*.c
     ;;
   *) echo "usage: native/build.sh [agent|vmjail]" >&2; exit 64 ;;

@@ -1,0 +1,135 @@
+/* identify: makes this machine itself and no other: randomness, clock, names, addresses, environment. */
+#include <fcntl.h>
+#include <linux/random.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+#define MAX_SEED 256
+
+static int reseed(const uint8_t *seed, size_t len) {
+  struct {
+    struct rand_pool_info info;
+    uint8_t bytes[MAX_SEED];
+  } pool;
+  if (len > MAX_SEED) return EINVAL;
+  int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+  if (fd < 0) return errno;
+  pool.info.entropy_count = (int)len * 8;
+  pool.info.buf_size = (int)len;
+  memcpy((uint8_t *)&pool + sizeof(pool.info), seed, len);
+  /* Adding alone leaves the generator's key for up to a minute (random(4)): clones would draw the same bytes. */
+  int error = ioctl(fd, RNDADDENTROPY, &pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0 ? errno : 0;
+  close(fd);
+  return error;
+}
+
+static bool take_ip(struct ip *ip, const struct tlv *v, bool with_prefix) {
+  size_t at = with_prefix ? 1 : 0;
+  if (v->len != at + 4 && v->len != at + 16) return false;
+  *ip = (struct ip){.family = v->len == at + 4 ? AF_INET : AF_INET6};
+  ip->prefix = with_prefix ? v->data[0] : 0;
+  memcpy(ip->bytes, v->data + at, v->len - at);
+  return ip->prefix <= (ip->family == AF_INET ? 32 : 128);
+}
+
+static bool take_nic(struct nic *nic, const struct tlv *whole) {
+  struct tlvs values = {.at = whole->data, .end = whole->data + whole->len};
+  struct tlv v;
+  bool good = true;
+  while (tlv_next(&values, &v)) {
+    if ((v.tag == TAG_MAC || v.tag == TAG_CURRENT_MAC) && v.len == 6) {
+      memcpy(v.tag == TAG_MAC ? nic->mac : nic->current_mac, v.data, 6);
+      *(v.tag == TAG_MAC ? &nic->has_mac : &nic->has_current_mac) = true;
+    } else if (v.tag == TAG_ADDRESS) {
+      good = good && nic->address_count < MAX_ADDRESSES && take_ip(&nic->addresses[nic->address_count++], &v, true);
+    } else if (v.tag == TAG_GATEWAY) {
+      good = good && take_ip(&nic->gateway, &v, false);
+    } else if (v.tag == TAG_MTU) {
+      nic->mtu = (uint32_t)tlv_number(&v);
+    }
+  }
+  return good && !values.bad;
+}
+
+static int set_clock(uint64_t ns) {
+  struct timespec t = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+  return clock_settime(CLOCK_REALTIME, &t) < 0 ? errno : 0;
+}
+
+/* A read-only root keeps its own files: no reason to refuse the identity. */
+static int set_text(const char *path, const struct tlv *v, const char *end) {
+  char text[16 * 1024];
+  if (v->len + 1 > sizeof(text)) return E2BIG;
+  memcpy(text, v->data, v->len);
+  size_t more = strlen(end);
+  memcpy(text + v->len, end, more);
+  int error = write_file(path, text, v->len + more, 0644);
+  return error == EROFS || error == ENOENT ? 0 : error;
+}
+
+static int set_hostname(const struct tlv *v) {
+  if (sethostname((const char *)v->data, v->len) < 0) return errno;
+  return set_text("/etc/hostname", v, "\n");
+}
+
+/* What failed is in *step. */
+static int apply(struct tlvs *values, const char **step) {
+  struct nic nics[MAX_NICS] = {0};
+  size_t nic_count = 0;
+  struct tlvs again = *values;
+  struct tlv v;
+  int error = 0;
+  while (error == 0 && tlv_next(values, &v)) {
+    switch (v.tag) {
+      case TAG_SEED:
+        *step = "random seed";
+        error = reseed(v.data, v.len);
+        break;
+      case TAG_UNIX_TIME_NS:
+        *step = "clock";
+        error = set_clock(tlv_number(&v));
+        break;
+      case TAG_HOSTNAME:
+        *step = "hostname";
+        error = set_hostname(&v);
+        break;
+      case TAG_MACHINE_ID:
+        *step = "/etc/machine-id";
+        error = set_text("/etc/machine-id", &v, "\n");
+        break;
+      case TAG_RESOLV_CONF:
+        *step = "/etc/resolv.conf";
+        error = set_text("/etc/resolv.conf", &v, "");
+        break;
+      case TAG_HOSTS:
+        *step = "/etc/hosts";
+        error = set_text("/etc/hosts", &v, "");
+        break;
+      case TAG_NIC:
+        *step = "a NIC's values";
+        error = nic_count == MAX_NICS || !take_nic(&nics[nic_count++], &v) ? EINVAL : 0;
+        break;
+      default:
+        break;
+    }
+  }
+  if (error == 0 && values->bad) error = EBADMSG;
+  if (error == 0) error = set_common_env(&again);
+  /* Always in a guest: loopback has to come up, even without a NIC. */
+  if (error == 0 && (nic_count > 0 || is_init)) error = net_apply(nics, nic_count, step);
+  return error;
+}
+
+void op_identify(uint32_t id, struct tlvs *values) {
+  const char *step = "identity";
+  int error = apply(values, &step);
+  if (error != 0) reply_fail(id, error, "%s: %s", step, strerror(error));
+  else reply_close(id, NULL);
+}

@@ -1,0 +1,128 @@
+/* What PID 1 does before anything else: file systems, modules, the root disk. */
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+#define MODULES "/lib/modules"
+#define ROOT_WAIT_MS 10000
+
+static void mount_one(const char *fstype, const char *target, unsigned long flags, const char *options) {
+  if (mount(fstype, target, fstype, flags, options) == 0) return;
+  if (errno == ENOENT && mkdir(target, 0755) == 0 && mount(fstype, target, fstype, flags, options) == 0) return;
+  if (errno != EBUSY) say("skerry-agent: mount %s: %s", target, strerror(errno));
+}
+
+void init_mounts(void) {
+  mount_one("devtmpfs", "/dev", MS_NOSUID, NULL);
+  /* An initramfs without /dev/console leaves us without standard descriptors. */
+  int fd = open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (fd < 0) fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int i = 0; fd >= 0 && i < 3; i++) {
+    if (fd != i) dup2(fd, i);
+  }
+  if (fd > 2) close(fd);
+  mount_one("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  mount_one("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+}
+
+/* In the root that stays. */
+void init_late_mounts(void) {
+  mkdir("/dev/pts", 0755);
+  mkdir("/dev/shm", 0755);
+  mount_one("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=620,ptmxmode=666");
+  mount_one("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
+  mount_one("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755");
+  mount_one("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
+  mount_one("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  if (symlink("/proc/self/fd", "/dev/fd") == 0) {
+    if (symlink("/proc/self/fd/0", "/dev/stdin") < 0 || symlink("/proc/self/fd/1", "/dev/stdout") < 0 ||
+        symlink("/proc/self/fd/2", "/dev/stderr") < 0) {
+      say("skerry-agent: /dev/std*: %s", strerror(errno));
+    }
+  }
+}
+
+void init_modules(void) {
+  char *order = read_file(MODULES "/load-order", 64 * 1024, NULL), *rest = order, *line;
+  while (rest != NULL && (line = strsep(&rest, "\n")) != NULL) {
+    char path[4096];
+    if (*line == 0 || *line == '#') continue;
+    snprintf(path, sizeof(path), "%s%s", *line == '/' ? "" : MODULES "/", line);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST)) {
+      say("skerry-agent: module %s: %s", path, strerror(errno));
+    }
+    if (fd >= 0) close(fd);
+  }
+  free(order);
+}
+
+void init_wait_device(const char *path, int timeout_ms) {
+  struct stat st;
+  if (stat(path, &st) == 0) return;
+  int64_t end = now_ms() + timeout_ms;
+  struct pollfd wait = {.fd = uevent_open(), .events = POLLIN};
+  char text[2048];
+  while (stat(path, &st) < 0 && now_ms() < end) {
+    if (poll(&wait, 1, (int)(end - now_ms())) > 0) {
+      while (recv(wait.fd, text, sizeof(text), 0) > 0);
+    }
+  }
+  if (wait.fd >= 0) close(wait.fd);
+}
+
+static bool mount_root(const char *device, const char *fstype) {
+  static const char *const TRIED[] = {"ext4", "erofs", "squashfs", "xfs", "btrfs"};
+  if (fstype != NULL) return mount(device, "/newroot", fstype, MS_NOATIME, NULL) == 0;
+  for (size_t i = 0; i < sizeof(TRIED) / sizeof(TRIED[0]); i++) {
+    if (mount(device, "/newroot", TRIED[i], MS_NOATIME, NULL) == 0) return true;
+    if (mount(device, "/newroot", TRIED[i], MS_NOATIME | MS_RDONLY, NULL) == 0) return true;
+  }
+  return false;
+}
+
+/* skerry.root=vda[:fstype] in the kernel's command line; without it the initramfs stays the root. */
+void init_root(void) {
+  char *cmdline = read_file("/proc/cmdline", 16 * 1024, NULL), *rest = cmdline, *word, device[128];
+  const char *root = NULL;
+  while (rest != NULL && (word = strsep(&rest, " \n")) != NULL) {
+    if (strncmp(word, "skerry.root=", 12) == 0) root = word + 12;
+  }
+  if (root == NULL) {
+    free(cmdline);
+    return;
+  }
+  char *fstype = strchr(root, ':');
+  if (fstype != NULL) *fstype++ = 0;
+  snprintf(device, sizeof(device), "/dev/%s", strncmp(root, "/dev/", 5) == 0 ? root + 5 : root);
+  init_wait_device(device, ROOT_WAIT_MS);
+  mkdir("/newroot", 0755);
+  if (!mount_root(device, fstype)) {
+    /* The initramfs goes on as root, so that somebody can look: `exec` works there too. */
+    say("skerry-agent: root %s: %s", device, strerror(errno));
+    free(cmdline);
+    return;
+  }
+  static const char *const MOVED[] = {"dev", "proc", "sys"};
+  for (size_t i = 0; i < 3; i++) {
+    char from[16], to[32];
+    snprintf(from, sizeof(from), "/%s", MOVED[i]);
+    snprintf(to, sizeof(to), "/newroot/%s", MOVED[i]);
+    mkdir(to, 0755);
+    if (mount(from, to, NULL, MS_MOVE, NULL) < 0) say("skerry-agent: move %s: %s", from, strerror(errno));
+  }
+  /* switch_root(8)'s way: the disk over the initramfs, which can't be unmounted. */
+  if (chdir("/newroot") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0) {
+    say("skerry-agent: switch to %s: %s", device, strerror(errno));
+  }
+  free(cmdline);
+}

@@ -1,0 +1,110 @@
+/*
+ * The guest agent: PID 1 of micro images, and the other end of the host's `skerry.agent` port.
+ *   agent                  in a guest: as init, or started by one
+ *   agent --socket PATH    on any Linux, listening on a unix socket instead of the port: for tests
+ */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "session.h"
+
+bool is_init;
+static struct watch signals;
+
+void say(const char *format, ...) {
+  char text[512];
+  va_list values;
+  va_start(values, format);
+  int n = vsnprintf(text, sizeof(text) - 1, format, values);
+  va_end(values);
+  if (n < 0) return;
+  if ((size_t)n > sizeof(text) - 2) n = sizeof(text) - 2;
+  text[n] = '\n';
+  /* One write, so that lines of the kernel and of the agent do not mix. */
+  if (write(STDERR_FILENO, text, (size_t)n + 1) < 0) return;
+}
+
+static void reap(void) {
+  int status;
+  pid_t pid;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    if (!exec_reaped(pid, status)) service_reaped(pid, status);
+  }
+  power_child_gone(pid < 0 && errno == ECHILD);
+}
+
+static void on_signal(struct watch *w, uint32_t events) {
+  struct signalfd_siginfo info;
+  (void)events;
+  while (read(w->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+    switch (info.ssi_signo) {
+      case SIGCHLD:
+        reap();
+        break;
+      /* As busybox's halt, poweroff and reboot tell an init, and Ctrl-Alt-Del (kernel: SIGINT to PID 1). */
+      case SIGUSR1:
+      case SIGUSR2:
+        if (is_init) power_begin(NOTIFY_POWEROFF, 5000);
+        break;
+      case SIGINT:
+      case SIGTERM:
+        if (is_init) power_begin(NOTIFY_REBOOT, 5000);
+        else _exit(0);
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+static void take_signals(void) {
+  sigset_t all, wanted;
+  /* Blocked, not ignored: a child needs one call to get a clean state, and SIGPIPE becomes EPIPE. */
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, NULL);
+  sigemptyset(&wanted);
+  sigaddset(&wanted, SIGCHLD);
+  sigaddset(&wanted, SIGUSR1);
+  sigaddset(&wanted, SIGUSR2);
+  sigaddset(&wanted, SIGINT);
+  sigaddset(&wanted, SIGTERM);
+  watch_add(&signals, signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK), EPOLLIN, on_signal);
+}
+
+int main(int argc, char **argv) {
+  const char *socket_path = NULL;
+  for (int i = 1; i < argc; i++) {
+    if (strcmp(argv[i], "--socket") == 0 && i + 1 < argc) socket_path = argv[++i];
+  }
+  is_init = getpid() == 1 && socket_path == NULL;
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  session_boot((const uint8_t *)getauxval(AT_RANDOM), (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+  loop_init();
+  take_signals();
+  if (socket_path != NULL) {
+    ports_socket(socket_path);
+  } else {
+    if (is_init) {
+      init_mounts();
+      init_modules();
+    }
+    /* The port is opened before the rest is mounted: the host's bytes travel meanwhile. */
+    ports_start();
+    if (is_init) {
+      init_root();
+      init_late_mounts();
+    }
+  }
+  for (;;) {
+    loop_turn();
+    session_turn_end();
+  }
+}

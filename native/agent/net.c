@@ -1,0 +1,209 @@
+/*
+ * Addresses and routes by one netlink message block per identity: under emulation each system call's path is translated
+ * on first use, and a clone's identity is mostly that.
+ */
+#include <arpa/inet.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <string.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+static struct {
+  uint8_t data[8192];
+  size_t len;
+  uint32_t seq;
+} block;
+
+/* What the last identity has set, to be taken back by the next (a fork's). */
+static struct {
+  uint32_t index;
+  struct ip address;
+} applied[MAX_NICS * MAX_ADDRESSES];
+static size_t applied_count;
+static bool loopback_up;
+
+static struct nlmsghdr *message(uint16_t type, uint16_t flags, const void *head, size_t len) {
+  struct nlmsghdr *h = (struct nlmsghdr *)(void *)(block.data + block.len);
+  if (block.len + NLMSG_SPACE(len) + 256 > sizeof(block.data)) return NULL;
+  memset(h, 0, NLMSG_SPACE(len));
+  h->nlmsg_type = type;
+  h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+  h->nlmsg_seq = ++block.seq;
+  h->nlmsg_len = (uint32_t)NLMSG_LENGTH(len);
+  memcpy(NLMSG_DATA(h), head, len);
+  return h;
+}
+
+static void attribute(struct nlmsghdr *h, uint16_t type, const void *data, size_t len) {
+  struct rtattr *a = (struct rtattr *)(void *)((uint8_t *)h + NLMSG_ALIGN(h->nlmsg_len));
+  a->rta_type = type;
+  a->rta_len = (uint16_t)RTA_LENGTH(len);
+  memcpy(RTA_DATA(a), data, len);
+  h->nlmsg_len = (uint32_t)(NLMSG_ALIGN(h->nlmsg_len) + RTA_ALIGN(a->rta_len));
+}
+
+static void done(struct nlmsghdr *h) { block.len += NLMSG_ALIGN(h->nlmsg_len); }
+
+static size_t ip_size(const struct ip *ip) { return ip->family == AF_INET ? 4 : 16; }
+
+static void link_up(uint32_t index, const uint8_t *mac, uint32_t mtu) {
+  struct ifinfomsg info = {.ifi_index = (int)index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+  struct nlmsghdr *h = message(RTM_NEWLINK, 0, &info, sizeof(info));
+  if (h == NULL) return;
+  /* The kernel sets the address before it raises the link (do_setlink), and virtio-net takes one while up. */
+  if (mac != NULL) attribute(h, IFLA_ADDRESS, mac, 6);
+  if (mtu != 0) attribute(h, IFLA_MTU, &mtu, sizeof(mtu));
+  done(h);
+}
+
+static void address(uint16_t type, uint32_t index, const struct ip *ip) {
+  struct ifaddrmsg info = {.ifa_family = ip->family, .ifa_prefixlen = ip->prefix, .ifa_index = index};
+  struct nlmsghdr *h;
+  /* Nobody else has it, the host says so: no wait for duplicate address detection. */
+  if (ip->family == AF_INET6) info.ifa_flags = IFA_F_NODAD;
+  h = message(type, type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_REPLACE : 0, &info, sizeof(info));
+  if (h == NULL) return;
+  attribute(h, IFA_LOCAL, ip->bytes, ip_size(ip));
+  attribute(h, IFA_ADDRESS, ip->bytes, ip_size(ip));
+  if (ip->family == AF_INET && ip->prefix < 31) {
+    uint32_t broadcast = get_u32(ip->bytes) | 0xffffffffu >> ip->prefix;
+    uint8_t be[4];
+    put_u32(be, broadcast);
+    attribute(h, IFA_BROADCAST, be, sizeof(be));
+  }
+  done(h);
+}
+
+static void default_route(uint32_t index, const struct ip *gateway) {
+  struct rtmsg info = {.rtm_family = gateway->family,
+                       .rtm_table = RT_TABLE_MAIN,
+                       .rtm_protocol = RTPROT_STATIC,
+                       .rtm_scope = RT_SCOPE_UNIVERSE,
+                       .rtm_type = RTN_UNICAST};
+  struct nlmsghdr *h = message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &info, sizeof(info));
+  if (h == NULL) return;
+  attribute(h, RTA_GATEWAY, gateway->bytes, ip_size(gateway));
+  attribute(h, RTA_OIF, &index, sizeof(index));
+  done(h);
+}
+
+struct device {
+  char name[IFNAMSIZ];
+  uint32_t index;
+  uint8_t mac[6];
+  bool taken;
+};
+
+/* eth0, eth1, ...: without udev the kernel's names stay. At most as many as there are NICs to set. */
+static size_t find_devices(int fd, struct device *devices, size_t wanted) {
+  size_t count = 0;
+  for (int i = 0; i < 2 * MAX_NICS && count < wanted; i++) {
+    struct ifreq request = {0};
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "eth%d", i);
+    if (ioctl(fd, SIOCGIFHWADDR, &request) < 0) break;
+    if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER) continue;
+    memcpy(devices[count].mac, request.ifr_hwaddr.sa_data, 6);
+    memcpy(devices[count].name, request.ifr_name, IFNAMSIZ);
+    if (ioctl(fd, SIOCGIFINDEX, &request) < 0) continue;
+    devices[count].index = (uint32_t)request.ifr_ifindex;
+    devices[count++].taken = false;
+  }
+  return count;
+}
+
+static struct device *by_mac(struct device *devices, size_t count, const uint8_t *mac) {
+  for (size_t i = 0; i < count; i++) {
+    if (!devices[i].taken && memcmp(devices[i].mac, mac, 6) == 0) return &devices[i];
+  }
+  return NULL;
+}
+
+/* By the address it shall have, else by the one the host says it has now, else the first that is left. */
+static struct device *choose(struct device *devices, size_t count, const struct nic *nic) {
+  struct device *d = nic->has_mac ? by_mac(devices, count, nic->mac) : NULL;
+  if (d == NULL && nic->has_current_mac) d = by_mac(devices, count, nic->current_mac);
+  for (size_t i = 0; d == NULL && i < count; i++) {
+    if (!devices[i].taken) d = &devices[i];
+  }
+  if (d != NULL) d->taken = true;
+  return d;
+}
+
+static int answers(int fd) {
+  uint8_t data[4096];
+  ssize_t n = recv(fd, data, sizeof(data), MSG_DONTWAIT);
+  /* Without NLM_F_ACK only failures are answered, and at once: nothing to read means that all went well. */
+  while (n > 0) {
+    size_t left = (size_t)n;
+    for (struct nlmsghdr *h = (struct nlmsghdr *)(void *)data; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+      struct nlmsgerr *e = NLMSG_DATA(h);
+      if (h->nlmsg_type != NLMSG_ERROR || e->error == 0) continue;
+      /* An address that is gone already need not be taken away. */
+      if (e->msg.nlmsg_type == RTM_DELADDR) continue;
+      return -e->error;
+    }
+    n = recv(fd, data, sizeof(data), MSG_DONTWAIT);
+  }
+  return 0;
+}
+
+static bool is_wanted(const struct nic *nics, struct device **chosen, size_t count, uint32_t index,
+                      const struct ip *ip) {
+  for (size_t i = 0; i < count; i++) {
+    for (size_t j = 0; j < nics[i].address_count; j++) {
+      if (chosen[i]->index == index && memcmp(&nics[i].addresses[j], ip, sizeof(*ip)) == 0) return true;
+    }
+  }
+  return false;
+}
+
+static void plan(const struct nic *nics, struct device **chosen, size_t count) {
+  for (size_t i = 0; i < applied_count; i++) {
+    if (!is_wanted(nics, chosen, count, applied[i].index, &applied[i].address)) {
+      address(RTM_DELADDR, applied[i].index, &applied[i].address);
+    }
+  }
+  applied_count = 0;
+  if (!loopback_up) link_up(1, NULL, 0); /* lo is always the first device of a namespace */
+  for (size_t i = 0; i < count; i++) {
+    uint32_t index = chosen[i]->index;
+    bool same = !nics[i].has_mac || memcmp(chosen[i]->mac, nics[i].mac, 6) == 0;
+    link_up(index, same ? NULL : nics[i].mac, nics[i].mtu);
+    for (size_t j = 0; j < nics[i].address_count; j++) {
+      address(RTM_NEWADDR, index, &nics[i].addresses[j]);
+      applied[applied_count].index = index;
+      applied[applied_count++].address = nics[i].addresses[j];
+    }
+    if (nics[i].gateway.family != 0) default_route(index, &nics[i].gateway);
+  }
+}
+
+int net_apply(const struct nic *nics, size_t count, const char **step) {
+  struct device devices[MAX_NICS], *chosen[MAX_NICS];
+  struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  *step = "netlink";
+  if (fd < 0) return errno;
+  size_t found = find_devices(fd, devices, count), i = 0;
+  for (; i < count && (chosen[i] = choose(devices, found, &nics[i])) != NULL; i++);
+  int error = 0;
+  if (i < count) {
+    *step = "fewer network interfaces than the host gave addresses for";
+    error = ENODEV;
+  } else {
+    block.len = 0;
+    plan(nics, chosen, count);
+    if (sendto(fd, block.data, block.len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0) error = errno;
+    else error = answers(fd);
+    *step = "addresses and routes";
+    loopback_up = error == 0;
+  }
+  close(fd);
+  return error;
+}
