@@ -1,0 +1,15 @@
+export { planJail, type JailFile, type JailHost, type JailSpec, type RlimitName } from './plan.ts';
+export { findJailHost, killJailed, launchJail } from './launch.ts';
+export {
+  describeEnd,
+  inspectJail,
+  isAlive,
+  readExit,
+  readPid,
+  watchExit,
+  type JailEnd,
+  type JailExit,
+  type JailProcess,
+  type JailState,
+} from './state.ts';
+export { allocateUid, UID_BASE, UID_COUNT, type UidSources } from './uids.ts';
