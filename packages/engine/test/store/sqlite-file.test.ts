@@ -111,7 +111,7 @@ test('a directory that can not be made is refused', async () => {
 
 test('a full store refuses what does not fit, keeps all else, and takes what fits again', async () => {
   const store = await stores.open({ maxSizeMib: 1 });
-  await store.txn({ then: [put('/kept', 'before')] });
+  const { revision } = await store.txn({ then: [put('/kept', 'before')] });
   const big = 'x'.repeat(100_000);
   const writes = await Promise.allSettled(
     Array.from({ length: 20 }, (_, id) => store.txn({ then: [put(`/a/${id}`, big), put(`/b/${id}`, 'x')] })),
@@ -123,6 +123,7 @@ test('a full store refuses what does not fit, keeps all else, and takes what fit
   expect(done).toBeGreaterThan(5);
   for (const prefix of ['/a/', '/b/']) expect((await store.range({ prefix })).entries).toHaveLength(done);
   expect((await store.get('/kept'))?.value).toBe('before');
+  expect((await store.range({ prefix: '/' })).revision).toBe(revision + done);
   await store.txn({ then: [{ type: 'deletePrefix', prefix: '/a/' }] });
   await store.txn({ then: [put('/a/again', big)] });
 });

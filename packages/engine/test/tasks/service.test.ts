@@ -245,17 +245,22 @@ test('a full store: the task ends for who waits, and is written once there is ro
   const own = await stores.open({ maxSizeMib: 1 });
   const errors: string[] = [];
   const service = new TaskService(own, { onError: (error) => errors.push(error.code) });
+  const gate = Promise.withResolvers<string>();
+  const task = service.start({ kind: 'a', description: 'x', run: () => gate.promise });
+  const key = `/tasks/${task.id}`;
+  while ((await own.get(key)) === undefined) await sleep(1);
   for (let index = 0; ; index += 1) {
     const op = { type: 'put', key: `/fill/${index}`, value: 'x'.repeat(index < 9 ? 100_000 : 1000) } as const;
     if (await own.txn({ then: [op] }).then(() => false, () => true)) break;
   }
-  const task = service.start({ kind: 'a', description: 'y'.repeat(5000), run: () => 'done' });
-  expect(await service.wait(task.id)).toMatchObject({ state: 'succeeded', result: 'done' });
+  const waiting = service.wait(task.id);
+  gate.resolve('y'.repeat(10_000));
+  expect((await waiting).state).toBe('succeeded');
   expect(errors).toContain('no-space');
-  expect(await own.get(`/tasks/${task.id}`)).toBeUndefined();
+  expect((await own.get(key))?.value).toContain('running');
   await own.txn({ then: [{ type: 'deletePrefix', prefix: '/fill/' }] });
   const { revision } = await own.range({ prefix: '/' });
-  for await (const event of own.watch({ prefix: `/tasks/${task.id}`, fromRevision: revision + 1 })) {
+  for await (const event of own.watch({ prefix: key, fromRevision: revision + 1 })) {
     expect(event).toMatchObject({ entry: { value: expect.stringContaining('succeeded') } });
     break;
   }
