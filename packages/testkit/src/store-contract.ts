@@ -21,7 +21,8 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
 
     const fresh = (): string => `/contract/${randomUUID()}/`;
     const put = async (key: string, value: string, leaseId?: string): Promise<number> =>
-      (await store.txn({ then: [{ type: 'put', key, value, ...(leaseId === undefined ? {} : { leaseId }) }] })).revision;
+      (await store.txn({ then: [{ type: 'put', key, value, ...(leaseId === undefined ? {} : { leaseId }) }] }))
+        .revision;
     const keysOf = async (query: RangeQuery): Promise<string[]> =>
       (await store.range(query)).entries.map((entry) => entry.key.slice(query.prefix.length));
 
@@ -35,7 +36,12 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
       expect(await store.get(key)).toMatchObject({ value: '1', createRevision: first, modRevision: first, version: 1 });
       const second = await put(key, '2');
       expect(second).toBeGreaterThan(first);
-      expect(await store.get(key)).toMatchObject({ value: '2', createRevision: first, modRevision: second, version: 2 });
+      expect(await store.get(key)).toMatchObject({
+        value: '2',
+        createRevision: first,
+        modRevision: second,
+        version: 2,
+      });
       await store.txn({ then: [{ type: 'delete', key }] });
       const third = await put(key, '3');
       expect(await store.get(key)).toMatchObject({ value: '3', createRevision: third, modRevision: third, version: 1 });
@@ -89,7 +95,10 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
         expect(result.succeeded, JSON.stringify(compare)).toBe(holds);
         expect(result.results).toMatchObject([{ type: 'get', ...(holds ? { entry: { key: a } } : {}) }]);
       }
-      expect(await store.txn({ compare: [{ key: a, exists: false }], then: [] })).toMatchObject({ succeeded: false, results: [] });
+      expect(await store.txn({ compare: [{ key: a, exists: false }], then: [] })).toMatchObject({
+        succeeded: false,
+        results: [],
+      });
     });
 
     test('a transaction reads what it wrote, in order', async () => {
@@ -292,7 +301,7 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
           expect(entries).toEqual(modelRange(model, prefix));
           expect(await collect(store, prefix, start + 1, model.events.length)).toEqual(model.events);
         }),
-        { numRuns: 40 },
+        { numRuns: 30 },
       );
     });
 

@@ -16,8 +16,13 @@ const keyName = fc.constantFrom('a', 'b', 'c', 'd/1', 'd/2', 'd/2/x');
 const value = fc.constantFrom('1', '2', '3');
 
 const compareArbitrary: fc.Arbitrary<(prefix: string, model: Model) => Compare> = fc.oneof(
-  fc.record({ key: keyName, exists: fc.boolean() }).map(({ key, exists }) => (prefix: string) => ({ key: prefix + key, exists })),
-  fc.record({ key: keyName, value }).map((compare) => (prefix: string) => ({ key: prefix + compare.key, value: compare.value })),
+  fc.record({ key: keyName, exists: fc.boolean() }).map(({ key, exists }) => (prefix: string) => ({
+    key: prefix + key,
+    exists,
+  })),
+  fc
+    .record({ key: keyName, value })
+    .map((compare) => (prefix: string) => ({ key: prefix + compare.key, value: compare.value })),
   fc.record({ key: keyName, isRight: fc.boolean() }).map(({ key, isRight }) => (prefix: string, model: Model) => ({
     key: prefix + key,
     modRevision: (model.entries.get(prefix + key)?.modRevision ?? 0) + (isRight ? 0 : 1),
@@ -25,9 +30,19 @@ const compareArbitrary: fc.Arbitrary<(prefix: string, model: Model) => Compare> 
 );
 
 const opArbitrary: fc.Arbitrary<(prefix: string) => StoreOp> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ key: keyName, value }).map((op) => (prefix: string) => ({ type: 'put' as const, key: prefix + op.key, value: op.value })) },
+  {
+    weight: 4,
+    arbitrary: fc
+      .record({ key: keyName, value })
+      .map((op) => (prefix: string) => ({ type: 'put' as const, key: prefix + op.key, value: op.value })),
+  },
   { weight: 2, arbitrary: keyName.map((key) => (prefix: string) => ({ type: 'delete' as const, key: prefix + key })) },
-  { weight: 1, arbitrary: fc.constantFrom('d/', 'd/2', 'a').map((key) => (prefix: string) => ({ type: 'deletePrefix' as const, prefix: prefix + key })) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom('d/', 'd/2', 'a')
+      .map((key) => (prefix: string) => ({ type: 'deletePrefix' as const, prefix: prefix + key })),
+  },
   { weight: 1, arbitrary: keyName.map((key) => (prefix: string) => ({ type: 'get' as const, key: prefix + key })) },
 );
 

@@ -41,7 +41,9 @@ export class EventLog {
   }
 
   /** Oldest first: those past `after`, or else the newest. `limit` defaults to 100. */
-  async list(query: EventFilter & { after?: number | undefined; limit?: number | undefined } = {}): Promise<SkerryEvent[]> {
+  async list(
+    query: EventFilter & { after?: number | undefined; limit?: number | undefined } = {},
+  ): Promise<SkerryEvent[]> {
     const limit = query.limit ?? 100;
     const found: SkerryEvent[] = [];
     let { after, before } = { after: query.after, before: undefined as number | undefined };
@@ -90,7 +92,8 @@ function eventOf({ id, item }: { readonly id: number; readonly item: StoredEvent
 }
 
 function matches(event: SkerryEvent, { types, subject }: EventFilter): boolean {
-  if (types !== undefined && !types.some((type) => event.type === type || event.type.startsWith(`${type}.`))) return false;
+  if (types !== undefined && !types.some((type) => event.type === type || event.type.startsWith(`${type}.`)))
+    return false;
   if (subject === undefined) return true;
   if (subject.kind !== undefined && event.subject?.kind !== subject.kind) return false;
   if (subject.id !== undefined && event.subject?.id !== subject.id) return false;

@@ -2,8 +2,8 @@ import { SkerryError } from '@skerry/api';
 import { StoreCompactedError, type Store, type StoreEntry, type StoreOp } from './port.ts';
 
 /**
- * A bounded, append-only sequence in the store, numbered 1, 2, 3, ... without a hole. Numbers come in the order of commits
- * even with several writers: each append requires that its first number is free, so whoever loses takes the next ones.
+ * A bounded, append-only sequence in the store, numbered 1, 2, 3, ... without a hole. Numbers come in the order of
+ * commits even with several writers: each append requires that its first number is free, so the loser takes the next.
  */
 export interface JournalOptions {
   /** Keys are the prefix and the number in 12 digits; it ends in '/'. */
@@ -73,8 +73,8 @@ export class Journal<T> {
   }
 
   /**
-   * Every item from a number on (default: those to come), as they come; ends with the signal. A reader that is so slow that
-   * what it wants is no longer kept goes on with the oldest there is: the numbers show the hole.
+   * Every item from a number on (default: those to come), as they come; ends with the signal. A reader so slow that what
+   * it wants is no longer kept goes on with the oldest there is: the numbers show the hole.
    */
   async *follow(
     query: { fromId?: number | undefined; signal?: AbortSignal | undefined } = {},
@@ -108,7 +108,9 @@ export class Journal<T> {
 
   async #append(item: T): Promise<number> {
     if (this.#pending.length >= MAX_PENDING) {
-      throw new SkerryError('unavailable', 'The log can not keep up', { remedy: 'Check the disk: `skerry host doctor`.' });
+      throw new SkerryError('unavailable', 'The log can not keep up', {
+        remedy: 'Check the disk: `skerry host doctor`.',
+      });
     }
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     this.#pending.push({ value: JSON.stringify(item), resolve, reject });

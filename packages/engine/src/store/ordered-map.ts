@@ -1,6 +1,6 @@
 /**
- * A map whose keys also come in order, both ways, from anywhere. Keys lie in sorted runs of bounded length, so an insert
- * moves at most one run, however many keys there are; `get` is a hash look-up.
+ * A map whose keys also come in order, both ways, from anywhere. Keys lie in sorted runs of bounded length, so an
+ * insert moves at most one run, however many keys there are; `get` is a hash look-up.
  */
 const MAX_RUN = 512;
 

@@ -86,7 +86,7 @@ export type StoreOp =
   | { readonly type: 'deletePrefix'; readonly prefix: string }
   | { readonly type: 'get'; readonly key: string };
 
-/** Within a branch a key may be put only once, and not be deleted as well (etcd: duplicate key given in txn request). */
+/** Within a branch a key may be put only once, and not be deleted as well (as in etcd: ErrDuplicateKey). */
 export interface Txn {
   readonly compare?: readonly Compare[] | undefined;
   readonly then: readonly StoreOp[];

@@ -19,5 +19,6 @@ export function uuidv7(nowMs: number = Date.now()): string {
   const time = lastMs.toString(16).padStart(12, '0');
   random[0] = 0x80 | ((random[0] as number) & 0x3f);
   const tail = Buffer.from(random.buffer, 0, 8).toString('hex');
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${counter.toString(16).padStart(3, '0')}-${tail.slice(0, 4)}-${tail.slice(4)}`;
+  const count = counter.toString(16).padStart(3, '0');
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${count}-${tail.slice(0, 4)}-${tail.slice(4)}`;
 }

@@ -14,7 +14,7 @@ export interface LiveTaskOptions {
 
 export type TaskBody = (context: TaskContext) => unknown;
 
-const RETRY_MS = 1000;
+const RETRY_MS = 500;
 
 export class LiveTask {
   readonly #options: LiveTaskOptions;
@@ -60,7 +60,11 @@ export class LiveTask {
       signal.throwIfAborted();
       this.#change({ state: 'running', startedAt: this.#task.startedAt ?? new Date().toISOString() });
       void this.#flush();
-      const result = await inTask(context, () => hasTaskEnded(this.#task), async () => body(context));
+      const result = await inTask(
+        context,
+        () => hasTaskEnded(this.#task),
+        async () => body(context),
+      );
       // A result that is no JSON fails here, where it is this task's error, rather than at the write.
       await this.#end({ state: 'succeeded', ...(result === undefined ? {} : { result: jsonOf(result) }) });
     } catch (error) {

@@ -1,11 +1,4 @@
-import {
-  hasTaskEnded,
-  SkerryError,
-  type ResourceRef,
-  type Task,
-  type TaskLogLine,
-  type TaskState,
-} from '@skerry/api';
+import { hasTaskEnded, SkerryError, type ResourceRef, type Task, type TaskLogLine, type TaskState } from '@skerry/api';
 import { StoreCompactedError, uuidv7, type Store, type StoreEntry, type StoreOp } from '../store/index.ts';
 import { currentTask, type TaskContext } from './context.ts';
 import { interruptedError, LiveTask, type TaskBody } from './live-task.ts';
@@ -45,7 +38,7 @@ const PAGE = 200;
 /** With their logs' deletes and the task itself well below the store's bound of 128 operations. */
 const MAX_PRUNED_AT_ONCE = 20;
 
-/** Asynchronous operations with progress, log, result or error; they can be cancelled and outlive who asked for them. */
+/** Asynchronous operations with progress, log, result or error; cancellable; they outlive who asked for them. */
 export class TaskService {
   readonly #store: Store;
   readonly #keep: number;
@@ -79,7 +72,7 @@ export class TaskService {
   }
 
   /**
-   * Starts it and returns at once; it may not be on disk yet. Started within another task, it is cancelled with that one.
+   * Starts it and returns at once; it may not be on disk yet. Within another task, it is cancelled with that one.
    * @throws SkerryError `unavailable` (the daemon is stopping)
    */
   start(input: TaskInput): Task {
@@ -143,7 +136,7 @@ export class TaskService {
     });
   }
 
-  /** The task once it has ended, well or not. @throws SkerryError `not-found`, `cancelled` (the signal: only the wait) */
+  /** The task once it has ended, well or not. @throws SkerryError `not-found`, `cancelled` (only the wait is) */
   async wait(id: string, signal?: AbortSignal): Promise<Task> {
     let last: Task | undefined;
     for await (const task of this.watch(id, signal)) last = task;
@@ -201,7 +194,9 @@ export class TaskService {
     const journal = taskLogJournal(this.#store, id);
     const ended = new AbortController();
     const stop = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal]);
-    const waiting = this.wait(id, stop).catch(() => undefined).finally(() => ended.abort());
+    const waiting = this.wait(id, stop)
+      .catch(() => undefined)
+      .finally(() => ended.abort());
     let last = 0;
     try {
       for await (const chunk of journal.follow({ fromId: 1, signal: stop })) {

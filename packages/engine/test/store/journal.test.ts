@@ -9,7 +9,8 @@ beforeAll(async () => void (store = await stores.open({ history: { maxEvents: 30
 afterAll(() => stores[Symbol.asyncDispose]());
 
 const prefix = (): string => `/journal${(next += 1)}/`;
-const numbers = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, index) => from + index);
+const numbers = (from: number, to: number): number[] =>
+  Array.from({ length: to - from + 1 }, (_, index) => from + index);
 
 test('numbers items in the order they were appended, across instances', async () => {
   const options = { prefix: prefix(), keep: 1000 };

@@ -6,24 +6,29 @@ test('behaves as a sorted list, both ways, from anywhere', () => {
   const key = fc.string({ unit: fc.constantFrom('a', 'b', '/', '~'), minLength: 1, maxLength: 3 });
   const change = fc.record({ key, isDelete: fc.boolean() });
   fc.assert(
-    fc.property(fc.array(change, { maxLength: 60 }), key, fc.option(key, { nil: undefined }), (changes, prefix, after) => {
-      const map = new OrderedMap<string>();
-      const model = new Set<string>();
-      for (const { key: name, isDelete } of changes) {
-        if (isDelete) expect(map.delete(name)).toBe(model.delete(name));
-        else {
-          map.set(name, name);
-          model.add(name);
+    fc.property(
+      fc.array(change, { maxLength: 60 }),
+      key,
+      fc.option(key, { nil: undefined }),
+      (changes, prefix, after) => {
+        const map = new OrderedMap<string>();
+        const model = new Set<string>();
+        for (const { key: name, isDelete } of changes) {
+          if (isDelete) expect(map.delete(name)).toBe(model.delete(name));
+          else {
+            map.set(name, name);
+            model.add(name);
+          }
         }
-      }
-      const sorted = [...model].filter((name) => name.startsWith(prefix)).sort();
-      expect(map.size).toBe(model.size);
-      expect([...map.under('')]).toEqual([...model].sort());
-      expect([...map.under(prefix, { after })]).toEqual(sorted.filter((name) => after === undefined || name > after));
-      expect([...map.under(prefix, { after, reverse: true })]).toEqual(
-        sorted.filter((name) => after === undefined || name < after).toReversed(),
-      );
-    }),
+        const sorted = [...model].filter((name) => name.startsWith(prefix)).sort();
+        expect(map.size).toBe(model.size);
+        expect([...map.under('')]).toEqual([...model].sort());
+        expect([...map.under(prefix, { after })]).toEqual(sorted.filter((name) => after === undefined || name > after));
+        expect([...map.under(prefix, { after, reverse: true })]).toEqual(
+          sorted.filter((name) => after === undefined || name < after).toReversed(),
+        );
+      },
+    ),
     { numRuns: 300 },
   );
 });

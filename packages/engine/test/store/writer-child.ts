@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
-import { openSqliteStore } from '@skerry/engine';
+import { openSqliteStore } from '../../src/store/index.ts';
 
-/** Writes keys until it is killed or the store is full, and says each that was acknowledged. argv: path, first key, bytes each. */
+/** Writes keys until killed or the store is full, and says each that was acknowledged. argv: path, first key, bytes. */
 const [path = '', first = '0', bytes = '1'] = process.argv.slice(2);
 const store = await openSqliteStore({ path });
 writeSync(1, 'open\n');

@@ -98,7 +98,7 @@ test('cancel aborts the signal; what is taken back is not cancelled too', async 
   await expect(tasks.cancel('none')).rejects.toMatchObject({ code: 'not-found' });
 });
 
-test('cancelled before it began it never begins; done before it noticed it succeeded; badly taken back it says so', async () => {
+test('cancelled early it never begins; too late it has succeeded; badly taken back it says so', async () => {
   let didRun = false;
   const early = start(() => void (didRun = true));
   await tasks.cancel(early.id);
@@ -112,7 +112,10 @@ test('cancelled before it began it never begins; done before it noticed it succe
   await sleep(0);
   await Promise.all([tasks.cancel(late.id), tasks.cancel(bad.id)]);
   expect((await tasks.wait(late.id)).state).toBe('succeeded');
-  expect(await tasks.wait(bad.id)).toMatchObject({ state: 'cancelled', error: { message: 'could not delete the disk' } });
+  expect(await tasks.wait(bad.id)).toMatchObject({
+    state: 'cancelled',
+    error: { message: 'could not delete the disk' },
+  });
   expect([didRun, (await tasks.get(early.id)).state]).toEqual([false, 'cancelled']);
 });
 
@@ -251,7 +254,13 @@ test('a full store: the task ends for who waits, and is written once there is ro
   while ((await own.get(key)) === undefined) await sleep(1);
   for (let index = 0; ; index += 1) {
     const op = { type: 'put', key: `/fill/${index}`, value: 'x'.repeat(index < 9 ? 100_000 : 1000) } as const;
-    if (await own.txn({ then: [op] }).then(() => false, () => true)) break;
+    if (
+      await own.txn({ then: [op] }).then(
+        () => false,
+        () => true,
+      )
+    )
+      break;
   }
   const waiting = service.wait(task.id);
   gate.resolve('y'.repeat(10_000));

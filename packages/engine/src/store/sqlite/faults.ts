@@ -24,7 +24,7 @@ export const refuse = {
   corrupt: (path: string, problem: string): ErrorBody => ({
     code: 'failed',
     message: `The store ${path} is damaged: ${problem}`,
-    remedy: `Put a backup in its place, or move ${path} and ${path}-wal away to start empty; running VMs are not touched.`,
+    remedy: `Put a backup in its place, or move ${path} and ${path}-wal away to start empty; VMs are not touched.`,
     details: { path, problem },
   }),
   foreign: (path: string): ErrorBody => ({

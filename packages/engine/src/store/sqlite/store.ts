@@ -25,7 +25,7 @@ export interface SqliteStoreOptions {
   readonly path: string;
   /** Past this the store is full, rather than the disk. Default 1024. */
   readonly maxSizeMib?: number | undefined;
-  /** How far back watches can start. It lives in memory: from the opening on. Default 10,000 changes, 16 Mi characters. */
+  /** How far back watches can start. In memory: from the opening on. Default 10,000 changes, 16 Mi characters. */
   readonly history?: Partial<HistoryLimits> | undefined;
 }
 
@@ -33,7 +33,7 @@ const LEASE_RETRY_MS = 1000;
 
 /**
  * The embedded store: node:sqlite in a thread of its own, reads from memory.
- * @throws SkerryError `in-use` (open in another process), `unsupported` (written by a newer Skerry), `failed` (damaged),
+ * @throws SkerryError `in-use` (open in another process), `unsupported` (of a newer Skerry), `failed` (damaged),
  * `refused` (rights, or not our file)
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
