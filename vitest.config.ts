@@ -2,13 +2,20 @@ import { defineConfig } from 'vitest/config';
 
 /** Two projects: `unit` needs nothing but Node and stays under 30 s; `system` drives real QEMU. */
 export default defineConfig({
+  // Packages are run from their source, by Vite for what it loads and by Node for what is started by a test.
   resolve: { conditions: ['source'] },
-  ssr: { resolve: { conditions: ['source'] } },
+  ssr: { resolve: { conditions: ['source'], externalConditions: ['source'] } },
   test: {
+    reporters: ['default', './scripts/reporter.ts'],
+    execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'],
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['packages/*/test/**/*.test.ts'], testTimeout: 10_000 },
+        test: {
+          name: 'unit',
+          include: ['packages/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts'],
+          testTimeout: 10_000,
+        },
       },
       {
         extends: true,
@@ -17,7 +24,9 @@ export default defineConfig({
           include: ['tests/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 300_000,
+          // Each drives VMs on emulated CPUs: more at a time than CI has cores makes their deadlines a lottery.
           maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
     ],
