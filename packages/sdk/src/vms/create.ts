@@ -1,0 +1,67 @@
+import { parseMemoryMib, type VmCreateInput } from '@skerry/api';
+import { getDefaultClient, type Skerry } from '../client.ts';
+import { argvOf } from './exec.ts';
+import { type TaskOptions, VM } from './vm.ts';
+
+export interface CreateVMOptions extends TaskOptions {
+  readonly name: string;
+  readonly title?: string | undefined;
+  /** The image; default `micro`. */
+  readonly os?: string | undefined;
+  readonly cpu?: number | undefined;
+  /** '128Mi', '1G', or a number of MiB; default: what the image needs. */
+  readonly memory?: string | number | undefined;
+  /** Virtual size of its disk; default: the image's. */
+  readonly disk?: string | number | undefined;
+  readonly network?: string | undefined;
+  /** Default true; the promise then resolves when its agent answers. */
+  readonly start?: boolean | undefined;
+  /** Deleted when the handle is disposed, and when it stops. */
+  readonly ephemeral?: boolean | undefined;
+  readonly kernel?: 'auto' | 'micro' | 'distro' | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** A long-running process that the VM keeps; a text is run by `sh -c`. */
+  readonly command?: string | readonly string[] | undefined;
+  readonly health?: VmCreateInput['health'];
+  /** Ports of the host that lead into it. */
+  readonly forwards?: VmCreateInput['forwards'];
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Default: the daemon the CLI would use, started if need be. */
+  readonly client?: Skerry | undefined;
+}
+
+/**
+ * Makes a VM and starts it.
+ *
+ *     await using vm = await createVM({ name: 'web', os: 'micro', memory: '128Mi', ephemeral: true });
+ *
+ * @throws SkerryError `conflict` (the name is taken), `not-found` (no such image), `invalid`, `unavailable`, ...
+ */
+export async function createVM(options: CreateVMOptions): Promise<VM> {
+  const body = createBody(options);
+  const client = options.client ?? (await getDefaultClient());
+  const { onProgress, onTask, signal } = options;
+  return new VM(client, await client.run('vm.create', { body, onProgress, onTask, signal }));
+}
+
+function createBody(options: CreateVMOptions): VmCreateInput {
+  const { name, title, os, cpu, memory, disk, network, kernel, env, command, health, forwards, labels } = options;
+  const body: Record<string, unknown> = {
+    name,
+    title,
+    image: os,
+    cpus: cpu,
+    memoryMib: memory === undefined ? undefined : parseMemoryMib(String(memory)),
+    diskMib: disk === undefined ? undefined : parseMemoryMib(String(disk)),
+    network,
+    kernel,
+    env,
+    command: command === undefined ? undefined : argvOf(command),
+    health,
+    forwards,
+    labels,
+    ephemeral: options.ephemeral ?? false,
+    start: options.start ?? true,
+  } satisfies { [K in keyof VmCreateInput]: VmCreateInput[K] | undefined };
+  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined)) as VmCreateInput;
+}
