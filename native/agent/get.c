@@ -8,13 +8,16 @@
 
 #include "agent.h"
 
+/* An entry is at most some 350 bytes: this and one more fit into any room that is offered at all. */
+#define LIST_BYTES 2048
+
 struct reading {
   struct stream s;
   int fd;   /* a file */
   DIR *dir; /* or a folder */
   char *path;
   struct sha256 sha;
-  struct bytes entry; /* of a folder, not sent yet */
+  struct bytes entries; /* of a folder, not sent yet */
   uint64_t bytes;
   mode_t mode;
 };
@@ -34,7 +37,7 @@ static void reading_end(struct reading *r) {
   if (r->fd >= 0) close(r->fd);
   if (r->dir != NULL) closedir(r->dir);
   free(r->path);
-  bytes_free(&r->entry);
+  bytes_free(&r->entries);
   stream_release(&r->s);
 }
 
@@ -85,25 +88,32 @@ static void add_entry(struct bytes *to, const char *name, const struct stat *st)
   bytes_free(&entry);
 }
 
-/* A frame holds as many whole entries as are ready and allowed. */
+/* Reads on until a frame's worth of entries is ready; false at the end of the folder. */
+static bool read_entries(struct reading *r) {
+  struct dirent *found;
+  while (r->entries.len < LIST_BYTES) {
+    struct stat st;
+    if ((found = readdir(r->dir)) == NULL) return false;
+    if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0) continue;
+    if (fstatat(dirfd(r->dir), found->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) continue; /* gone meanwhile */
+    add_entry(&r->entries, found->d_name, &st);
+  }
+  return true;
+}
+
 static void folder_pump(struct stream *s) {
   struct reading *r = container_of(s, struct reading, s);
-  struct dirent *found = NULL;
+  bool more;
   do {
-    while (r->entry.len < 16 * 1024 && (found = readdir(r->dir)) != NULL) {
-      struct stat st;
-      if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0) continue;
-      if (fstatat(dirfd(r->dir), found->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) continue; /* gone meanwhile */
-      add_entry(&r->entry, found->d_name, &st);
-    }
     size_t room;
+    more = read_entries(r);
     uint8_t *at = stream_data_room(s, 1, &room);
-    if (r->entry.len == 0) break;
-    if (room < r->entry.len) return;
-    memcpy(at, r->entry.data, r->entry.len);
-    stream_data_commit(s, 1, r->entry.len);
-    r->entry.len = 0;
-  } while (found != NULL);
+    if (r->entries.len > room) return;
+    if (r->entries.len == 0) break;
+    memcpy(at, r->entries.data, r->entries.len);
+    stream_data_commit(s, 1, r->entries.len);
+    r->entries.len = 0;
+  } while (more);
   stream_close(s, NULL);
   reading_end(r);
 }

@@ -3,6 +3,7 @@
  *   agent                  in a guest: as init, or started by one
  *   agent --socket PATH    on any Linux, listening on a unix socket instead of the port: for tests
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -43,7 +44,8 @@ static void reap(void) {
 static void on_signal(struct watch *w, uint32_t events) {
   struct signalfd_siginfo info;
   (void)events;
-  while (read(w->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+  /* One at a time: the wait is level-triggered and comes back for the next. */
+  if (read(w->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
     switch (info.ssi_signo) {
       case SIGCHLD:
         reap();
@@ -80,6 +82,12 @@ static void take_signals(void) {
 
 int main(int argc, char **argv) {
   const char *socket_path = NULL;
+  /* Descriptors 0 to 2 are the standard ones: none of ours may land there. */
+  for (int fd = open("/dev/null", O_RDWR); fd >= 0; fd = open("/dev/null", O_RDWR)) {
+    if (fd <= 2) continue;
+    close(fd);
+    break;
+  }
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--socket") == 0 && i + 1 < argc) socket_path = argv[++i];
   }

@@ -14,6 +14,12 @@
 #define OUT_GATE (300 * 1024)
 #define OUT_CAP (768 * 1024)
 
+/*
+ * Edge-triggered: with no host connected the port reports HUP for ever (drivers/char/virtio_console.c,
+ * port_fops_poll), and a level-triggered wait would spin on it. OUT only while something waits: each write would raise it.
+ */
+#define PORT_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
+
 static struct watch port = {.fd = -1};
 static struct decoder decoder;
 static uint8_t out[OUT_CAP];
@@ -188,20 +194,13 @@ static void read_port(void) {
   loop_hurry();
 }
 
-/*
- * Edge-triggered: with no host connected the port reports HUP for ever (drivers/char/virtio_console.c,
- * port_fops_poll), and a level-triggered wait would spin on it.
- */
 static void port_event(struct watch *w, uint32_t events) {
   (void)w;
   if (events & EPOLLOUT) session_flush();
   if (port.fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP | EPOLLERR))) read_port();
 }
 
-void session_start(int fd) {
-  if (started_us == 0) started_us = boot_us();
-  watch_add(&port, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, port_event);
-}
+void session_start(int fd) { watch_add(&port, fd, PORT_EVENTS, port_event); }
 
 void session_boot(const uint8_t random[16], uint64_t time_ns) {
   static const char hex[] = "0123456789abcdef";
@@ -218,7 +217,10 @@ void session_flush(void) {
   while (out_len > 0 && port.fd >= 0) {
     ssize_t n = write(port.fd, out + out_head, out_len);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) break;
+    if (n < 0 && errno == EAGAIN) {
+      watch_mod(&port, PORT_EVENTS | EPOLLOUT);
+      return;
+    }
     if (n <= 0) {
       port_gone();
       return;
@@ -227,6 +229,7 @@ void session_flush(void) {
     out_len -= (size_t)n;
   }
   if (out_len == 0) out_head = 0;
+  watch_mod(&port, PORT_EVENTS);
 }
 
 /* At the end of each turn: everything that the turn's events produced goes out in one write. */

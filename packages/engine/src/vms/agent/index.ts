@@ -1,0 +1,20 @@
+export { connectAgent } from './connect.ts';
+export type {
+  AgentClient,
+  AgentFileEntry,
+  AgentHello,
+  AgentNotice,
+  AgentProcess,
+  CallOptions,
+  ExecSpec,
+  ExitStatus,
+  FileDownload,
+  GuestStats,
+  Identity,
+  MountSpec,
+  NicIdentity,
+  PutOptions,
+  ServiceControl,
+  ServiceSpec,
+  ServiceStatus,
+} from './types.ts';
