@@ -1,0 +1,10 @@
+export { buildMicro } from './micro.ts';
+export { buildRecipe, findBuilt, type BootBuilder, type BuilderGuest } from './recipe.ts';
+export type { ImageBuildOptions } from './build.ts';
+export { openCatalogue, type Catalogue, type Image, type ImageManifest } from './catalogue.ts';
+export { buildInitrd, type Initrd } from './initrd.ts';
+export { buildKernel, findKernel } from './kernel.ts';
+export type { Kernel, KernelKind } from './kernel-plan.ts';
+export { missingBuildTools } from './tools.ts';
+export type { BuildOptions, ImagePaths, ImageProgress } from './types.ts';
+export { ImageService, type ImageServicePorts } from './image-service.ts';
