@@ -1,0 +1,190 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SkerryError, type ErrorCode } from '@skerry/api';
+import {
+  connectSwitch,
+  SWITCH_ARGV,
+  SwitchError,
+  type SwitchClient,
+  type SwitchConfig,
+  type SwitchErrorCode,
+  type SwitchState,
+  type SwitchStats,
+} from '@skerry/switch';
+import { killJailed, launchJail, type JailHost } from '../hypervisors/jail/index.ts';
+
+/** Supervises this host's one switch process, which outlives us, and talks to it. */
+
+export interface SwitchServiceOptions {
+  readonly runtimeDir: string;
+  readonly jail: JailHost;
+  readonly log?: ((line: string) => void) | undefined;
+}
+
+const LOG_BYTES = 1024 * 1024;
+const START_TIMEOUT_MS = 15_000;
+const MAX_RESTART_MS = 5000;
+
+export class SwitchService {
+  readonly controlPath: string;
+  readonly #options: SwitchServiceOptions;
+  readonly #dir: string;
+  #client: SwitchClient | undefined;
+  #ensuring: Promise<SwitchClient> | undefined;
+  #config: SwitchConfig | undefined;
+  readonly #closing = new AbortController();
+
+  constructor(options: SwitchServiceOptions) {
+    this.#options = options;
+    this.#dir = join(options.runtimeDir, 'switch');
+    this.controlPath = join(this.#dir, 'control');
+  }
+
+  /**
+   * Adopts the switch of this runtime directory, or starts one. From then on one that dies is started again, with the
+   * configuration of the last sync.
+   * @throws SkerryError `unsupported`, `timeout`, `failed`
+   */
+  async ensure(): Promise<void> {
+    await this.#connected();
+  }
+
+  /** Replaces the switch's whole state; starts it if it does not run. Connections that stay are not interrupted. */
+  async sync(config: SwitchConfig): Promise<SwitchState> {
+    this.#config = config;
+    const client = await this.#connected();
+    return await translated(() => client.call('sync', config));
+  }
+
+  /** undefined when no switch runs: asking does not start one. */
+  async stats(): Promise<SwitchStats | undefined> {
+    const client = this.#client;
+    return client === undefined ? undefined : await translated(() => client.call('stats'));
+  }
+
+  async state(): Promise<SwitchState | undefined> {
+    const client = this.#client;
+    return client === undefined ? undefined : await translated(() => client.call('state'));
+  }
+
+  /** Lets go of the switch, which goes on. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#ensuring?.catch(() => {});
+    this.#client?.close();
+    await this.#client?.closed;
+  }
+
+  /** Ends the switch as long as nobody needs it; the next `sync` starts one. */
+  async retire(): Promise<void> {
+    this.#config = undefined;
+    await this.#ensuring?.catch(() => {});
+    const client = this.#client ?? (await connectSwitch(this.controlPath).catch(() => undefined));
+    if (client === undefined) return;
+    this.#client = undefined;
+    await client.call('shutdown').catch(() => {});
+    client.close();
+    await killJailed(this.#dir);
+  }
+
+  /** Ends the switch. No VM of this host has a network after that. */
+  async shutdown(): Promise<void> {
+    this.#closing.abort();
+    await this.#ensuring?.catch(() => {});
+    const client = this.#client ?? (await connectSwitch(this.controlPath).catch(() => undefined));
+    await client?.call('shutdown').catch(() => {});
+    client?.close();
+    await killJailed(this.#dir);
+  }
+
+  #connected(): Promise<SwitchClient> {
+    if (this.#client !== undefined) return Promise.resolve(this.#client);
+    this.#ensuring ??= this.#start().finally(() => (this.#ensuring = undefined));
+    return this.#ensuring;
+  }
+
+  async #start(): Promise<SwitchClient> {
+    if (this.#closing.signal.aborted) throw new SkerryError('cancelled', 'The switch service was closed');
+    const client = (await this.#adopt()) ?? (await this.#launch());
+    this.#client = client;
+    void client.closed.then(() => this.#lost(client));
+    return client;
+  }
+
+  /** @returns undefined when there is none, or none that answers: that one is ended */
+  async #adopt(): Promise<SwitchClient | undefined> {
+    const client = await connectSwitch(this.controlPath).catch(() => undefined);
+    if (client === undefined) return undefined;
+    const identity = await client.call('ping').catch(() => undefined);
+    if (identity?.protocol === 1) return client;
+    client.close();
+    return undefined;
+  }
+
+  async #launch(): Promise<SwitchClient> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+    // What did not answer must not hold the VMs' sockets: nothing is there, or it is ended.
+    await killJailed(this.#dir, { force: true });
+    const [command, ...args] = SWITCH_ARGV;
+    await launchJail(
+      {
+        dir: this.#dir,
+        command: [command, ...args, '--control', this.controlPath],
+        log: { path: join(this.#dir, 'log'), capBytes: LOG_BYTES },
+      },
+      this.#options.jail,
+      { signal: this.#closing.signal },
+    );
+    const deadline = performance.now() + START_TIMEOUT_MS;
+    for (;;) {
+      const client = await connectSwitch(this.controlPath).catch(() => undefined);
+      if (client !== undefined) return client;
+      if (performance.now() > deadline) {
+        throw new SkerryError('timeout', `The switch did not answer within ${START_TIMEOUT_MS} ms`, {
+          remedy: `See ${join(this.#dir, 'log')}.`,
+        });
+      }
+      await sleep(10);
+    }
+  }
+
+  async #lost(client: SwitchClient): Promise<void> {
+    if (this.#client !== client) return; // retired: nobody misses it
+    this.#client = undefined;
+    const { signal } = this.#closing;
+    for (let waitMs = 50; !signal.aborted; waitMs = Math.min(waitMs * 2, MAX_RESTART_MS)) {
+      try {
+        this.#options.log?.('the switch is gone: it is started again');
+        const next = await this.#connected();
+        if (this.#config !== undefined) await next.call('sync', this.#config);
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#options.log?.(`the switch can not be started: ${error instanceof Error ? error.message : String(error)}`);
+        await sleep(waitMs, undefined, { signal }).catch(() => {});
+      }
+    }
+  }
+}
+
+const CODES: Record<SwitchErrorCode, ErrorCode> = {
+  // Plans are checked before: a refusal here is our bug.
+  invalid: 'internal',
+  'in-use': 'in-use',
+  unavailable: 'unavailable',
+  timeout: 'timeout',
+  failed: 'failed',
+};
+
+async function translated<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!(error instanceof SwitchError)) throw error;
+    throw new SkerryError(CODES[error.code], `The switch: ${error.message}`, {
+      remedy: error.code === 'invalid' ? 'This is a bug in Skerry: report it.' : 'Try again: it is started anew when it has died.',
+      cause: error,
+    });
+  }
+}
