@@ -14,6 +14,7 @@ import { switchConfig, SwitchService } from '../../src/networks/index.ts';
 let runtimeDir: string;
 let guest: Server;
 let connections = 0;
+const services: SwitchService[] = [];
 
 beforeAll(async () => {
   await run(['sh', fileURLToPath(new URL('../../../../native/build.sh', import.meta.url)), 'vmjail']);
@@ -30,6 +31,8 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  // First: one that a failed test left open would start the switch again.
+  for (const one of services.splice(0)) await one.close();
   const last = await service();
   await last.ensure();
   await last.shutdown();
@@ -38,7 +41,9 @@ afterEach(async () => {
 });
 
 async function service(log?: (line: string) => void): Promise<SwitchService> {
-  return new SwitchService({ runtimeDir, jail: { ...(await findJailHost()), scope: 'none' }, log });
+  const made = new SwitchService({ runtimeDir, jail: { ...(await findJailHost()), scope: 'none' }, log });
+  services.push(made);
+  return made;
 }
 
 function config() {
@@ -65,7 +70,6 @@ test('the next daemon adopts the switch, with the connections it has', async () 
   expect(state).toMatchObject({ pid, segments: [{ id: 'n', ports: [{ id: 'vm/0', connected: true }] }] });
   await second.sync(config());
   expect(connections).toBe(1);
-  await second.close();
 });
 
 test('a switch that dies is started again, with the last configuration', async () => {
@@ -78,7 +82,6 @@ test('a switch that dies is started again, with the last configuration', async (
   await until(async () => (await target.state())?.segments[0]?.ports[0]?.connected === true);
   expect((await target.state())!.pid).not.toBe(pid);
   expect(lines).toContain('the switch is gone: it is started again');
-  await target.close();
 });
 
 test('two that start at the same moment get the same one', async () => {
@@ -86,7 +89,6 @@ test('two that start at the same moment get the same one', async () => {
   await Promise.all([a.ensure(), a.ensure()]);
   await b.ensure();
   expect((await a.state())!.pid).toBe((await b.state())!.pid);
-  await Promise.all([a.close(), b.close()]);
 });
 
 test('after shutdown no process is left, and nothing is started again', async () => {
