@@ -18,5 +18,6 @@ export * from './node-file.ts';
 export { checkNodeSpec, dependencyCycle, type NodeProblem } from './node-check.ts';
 export * from './network.ts';
 export * from './image.ts';
+export * from './host.ts';
 export * from './streams.ts';
 export * from './operations.ts';

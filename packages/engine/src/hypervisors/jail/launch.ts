@@ -1,13 +1,12 @@
 import { once } from 'node:events';
 import { access, constants as fsConstants } from 'node:fs/promises';
 import { constants } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { SkerryError, type ErrorCode } from '@skerry/api';
-import { start } from '../../hosts/index.ts';
+import { nativePath, start } from '../../hosts/index.ts';
 import { planJail, type JailHost, type JailSpec } from './plan.ts';
 import { inspectJail, isAlive, parsePid, watchExit, type JailEnd, type JailProcess } from './state.ts';
 
-const BUILT_PATH = fileURLToPath(new URL('../../../../../native/build/vmjail', import.meta.url));
+const BUILT_PATH = nativePath('vmjail');
 /** vmjail waits up to 2 s for a predecessor's end and 5 s for an orphan's; a loaded host needs some more. */
 const READY_TIMEOUT_MS = 15_000;
 
@@ -59,11 +58,15 @@ export async function launchJail(
     const [out, complaints] = await Promise.all([readToEnd(child.stdout), readToEnd(child.stderr)]);
     if (ended !== undefined) {
       if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-      throw new SkerryError(ended, ended === 'cancelled' ? 'The start was cancelled' : 'The VM process did not start in time', {
-        remedy: 'Try again; if it stays slow, see what the host is busy with.',
-        details: { dir: spec.dir },
-        cause: options.signal?.reason,
-      });
+      throw new SkerryError(
+        ended,
+        ended === 'cancelled' ? 'The start was cancelled' : 'The VM process did not start in time',
+        {
+          remedy: 'Try again; if it stays slow, see what the host is busy with.',
+          details: { dir: spec.dir },
+          cause: options.signal?.reason,
+        },
+      );
     }
     const line = parseLine(out);
     return parsePid(line) ?? raise(spec, line, complaints);
@@ -109,10 +112,14 @@ interface JailFailure {
 function raise(spec: JailSpec, line: unknown, complaints: string): never {
   const { error, reason, errno, step } = line as Partial<JailFailure>;
   if (error === undefined) {
-    throw new SkerryError('failed', `The VM's supervisor did not start${complaints === '' ? '' : `: ${complaints.trim()}`}`, {
-      remedy: 'See `skerry host doctor`, and whether the host is out of memory or processes.',
-      details: { dir: spec.dir },
-    });
+    throw new SkerryError(
+      'failed',
+      `The VM's supervisor did not start${complaints === '' ? '' : `: ${complaints.trim()}`}`,
+      {
+        remedy: 'See `skerry host doctor`, and whether the host is out of memory or processes.',
+        details: { dir: spec.dir },
+      },
+    );
   }
   const { code, remedy } = classify(step ?? '', errno ?? 0, spec);
   throw new SkerryError(code, `${error}: ${reason}`, { remedy, details: { dir: spec.dir, step, errno } });

@@ -62,7 +62,12 @@ export function planJail(spec: JailSpec, host: JailHost): Argv {
   for (const [name, path] of Object.entries(spec.listen ?? {})) jail.push('--listen', `${name}=${path}`);
   for (const [name, file] of Object.entries(spec.open ?? {})) jail.push('--open', `${name}=${file.path}:${file.mode}`);
   if (spec.log !== undefined) jail.push('--log', `${spec.log.path}:${spec.log.capBytes}`);
-  const [command, ...args] = [...(host.scope === 'none' ? [] : scopePrefix(spec, host.scope)), ...jail, '--', ...spec.command];
+  const [command, ...args] = [
+    ...(host.scope === 'none' ? [] : scopePrefix(spec, host.scope)),
+    ...jail,
+    '--',
+    ...spec.command,
+  ];
   return [command as string, ...args];
 }
 

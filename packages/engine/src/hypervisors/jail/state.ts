@@ -50,7 +50,8 @@ export async function readPid(dir: string): Promise<JailProcess | undefined> {
 /** The ready line of vmjail, which is also DIR/pid, as a JailProcess; undefined if it is not one. */
 export function parsePid(value: unknown): JailProcess | undefined {
   const { pid, startTime, jailPid, jailStartTime, bootId, startedAt, warnings } = value as Record<string, unknown>;
-  if (!isPid(pid) || !isPid(jailPid) || typeof startTime !== 'string' || typeof jailStartTime !== 'string') return undefined;
+  if (!isPid(pid) || !isPid(jailPid) || typeof startTime !== 'string' || typeof jailStartTime !== 'string')
+    return undefined;
   if (typeof bootId !== 'string' || typeof startedAt !== 'number' || !Array.isArray(warnings)) return undefined;
   return { pid, startTime, jailPid, jailStartTime, bootId, startedAtMs: startedAt, warnings: warnings.map(String) };
 }
@@ -95,7 +96,8 @@ export async function inspectJail(dir: string): Promise<JailState> {
   const process = await readPid(dir);
   // After the pid file: vmjail removes that one only when exit.json is there.
   const exit = await readExit(dir);
-  if (process === undefined) return exit === undefined ? { state: 'absent' } : { state: 'ended', end: { cause: 'exit', exit } };
+  if (process === undefined)
+    return exit === undefined ? { state: 'absent' } : { state: 'ended', end: { cause: 'exit', exit } };
   if (exit?.pid === process.pid && exit.startTime === process.startTime) {
     return { state: 'ended', end: { cause: 'exit', exit } };
   }
@@ -118,7 +120,8 @@ export async function watchExit(dir: string, signal?: AbortSignal): Promise<Jail
   const process = await readPid(dir);
   const watched = await endOfFile(join(dir, 'alive'), signal);
   const exit = await readExit(dir);
-  if (exit !== undefined && (process === undefined || process.startTime === exit.startTime)) return { cause: 'exit', exit };
+  if (exit !== undefined && (process === undefined || process.startTime === exit.startTime))
+    return { cause: 'exit', exit };
   // The FIFO's end comes while vmjail is still leaving: it would look alive for a moment.
   if (watched && process !== undefined) return { cause: 'supervisor-killed' };
   const found = await inspectJail(dir);

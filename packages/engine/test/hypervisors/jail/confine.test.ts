@@ -24,7 +24,11 @@ describe('descriptors', () => {
     await writeFile(join(jail.root, 'disk'), 'data');
     const spec = {
       dir: jail.dir,
-      command: ['sh', '-c', 'ls /proc/$$/fd; cat /dev/fd/{disk}; echo more >/dev/fd/{con}; echo "{other} $HOME"'] as const,
+      command: [
+        'sh',
+        '-c',
+        'ls /proc/$$/fd; cat /dev/fd/{disk}; echo more >/dev/fd/{con}; echo "{other} $HOME"',
+      ] as const,
       listen: { qmp: join(jail.root, 'qmp') },
       open: {
         disk: { path: join(jail.root, 'disk'), mode: 'r' },
@@ -74,7 +78,8 @@ describe('descriptors', () => {
 describe('limits', () => {
   it('are set: resources, no core, no new privileges, a session of its own', async () => {
     await using jail = await makeJail();
-    const script = 'ulimit -n; ulimit -c; nice; grep NoNewPrivs /proc/self/status; cut -d" " -f6 /proc/$$/stat; echo $$; pwd';
+    const script =
+      'ulimit -n; ulimit -c; nice; grep NoNewPrivs /proc/self/status; cut -d" " -f6 /proc/$$/stat; echo $$; pwd';
     const { output } = await jail.finish(['sh', '-c', script], { rlimits: { nofile: 77 }, nice: 7 });
     const [nofile, core, nice, privs, session, pid, cwd] = output.split('\n');
     expect([nofile, core, nice, privs, cwd]).toEqual(['77', '0', '7', 'NoNewPrivs:\t1', '/']);
@@ -111,7 +116,7 @@ describe.runIf(isRoot)('as root', () => {
     expect(process.warnings).toEqual([]);
   });
 
-  it('the socket is the uid\'s, and root connects to it', async () => {
+  it("the socket is the uid's, and root connects to it", async () => {
     await using jail = await makeJail();
     const qmp = join(jail.root, 'qmp');
     await jail.launch(['sleep', '60'], { owner: { uid: 729_001, gid: 729_001 }, listen: { qmp } });
@@ -132,7 +137,9 @@ describe.runIf(isRoot)('as root', () => {
 describe.runIf(!isRoot)('as a user', () => {
   it('another uid is refused', async () => {
     await using jail = await makeJail();
-    await expect(jail.launch(['true'], { owner: { uid: 720_001, gid: 720_001 } })).rejects.toMatchObject({ code: 'refused' });
+    await expect(jail.launch(['true'], { owner: { uid: 720_001, gid: 720_001 } })).rejects.toMatchObject({
+      code: 'refused',
+    });
   });
 });
 
@@ -140,7 +147,9 @@ describe('control groups', () => {
   it.runIf(isRoot)('of this host hold the process while it runs, and are gone after', async () => {
     await using jail = await makeJail();
     const name = `skerry-test-${process.pid}/vm`;
-    const { warnings, pid } = await jail.launch(['sleep', '60'], { group: { name, pidsMax: 11, memoryMaxBytes: 1 << 26 } });
+    const { warnings, pid } = await jail.launch(['sleep', '60'], {
+      group: { name, pidsMax: 11, memoryMaxBytes: 1 << 26 },
+    });
     const memberships = await readFile(`/proc/${pid}/cgroup`, 'utf8');
     const writable = !warnings.some((warning) => warning.startsWith('no '));
     if (!writable) return; // a container with read-only control groups: the warnings say so
@@ -203,7 +212,7 @@ describe('control groups', () => {
     ]);
   });
 
-  it('outside skerry\'s own are never touched', async () => {
+  it("outside skerry's own are never touched", async () => {
     await using jail = await makeJail();
     for (const name of ['system.slice', 'skerry/../x', '/skerry', 'skerry/', 'skerry//x', 'skerry/.']) {
       await expect(jail.launch(['true'], { group: { name } })).rejects.toMatchObject({ code: 'internal' });

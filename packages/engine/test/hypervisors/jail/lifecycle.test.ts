@@ -83,7 +83,8 @@ describe('a second start', () => {
 
   it('works as soon as the end of the first is known, many times over', async () => {
     await using jail = await makeJail();
-    for (let i = 0; i < 20; i++) expect((await jail.finish(['sh', '-c', `exit ${i}`])).end).toMatchObject({ exit: { code: i } });
+    for (let i = 0; i < 20; i++)
+      expect((await jail.finish(['sh', '-c', `exit ${i}`])).end).toMatchObject({ exit: { code: i } });
   });
 
   it('is won by exactly one of many at once', async () => {

@@ -25,16 +25,22 @@ describe('allocateUid', () => {
   it('never returns one in use, whatever the files hold', () => {
     const uid = fc.integer({ min: UID_BASE, max: UID_BASE + 30 });
     fc.assert(
-      fc.property(fc.array(uid), fc.array(uid), fc.array(fc.tuple(uid, fc.nat(20))), fc.string(), (used, users, ranges, junk) => {
-        const got = allocateUid(new Set(used), {
-          ...none,
-          passwd: `${junk}\n${users.map((id) => `u:x:${id}:0::/:/`).join('\n')}`,
-          subuid: ranges.map(([start, count]) => `u:${start}:${count}`).join('\n'),
-        });
-        expect(used).not.toContain(got);
-        expect(users).not.toContain(got);
-        expect(ranges.some(([start, count]) => got >= start && got < start + count)).toBe(false);
-      }),
+      fc.property(
+        fc.array(uid),
+        fc.array(uid),
+        fc.array(fc.tuple(uid, fc.nat(20))),
+        fc.string(),
+        (used, users, ranges, junk) => {
+          const got = allocateUid(new Set(used), {
+            ...none,
+            passwd: `${junk}\n${users.map((id) => `u:x:${id}:0::/:/`).join('\n')}`,
+            subuid: ranges.map(([start, count]) => `u:${start}:${count}`).join('\n'),
+          });
+          expect(used).not.toContain(got);
+          expect(users).not.toContain(got);
+          expect(ranges.some(([start, count]) => got >= start && got < start + count)).toBe(false);
+        },
+      ),
     );
   });
 });
