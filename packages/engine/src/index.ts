@@ -1,3 +1,10 @@
 export * from './store/index.ts';
 export * from './tasks/index.ts';
 export * from './events/index.ts';
+export * from './hosts/index.ts';
+export { createQemuDriver, type Driver, type Machine } from './hypervisors/index.ts';
+export { allocateUid, findJailHost, type JailHost } from './hypervisors/jail/index.ts';
+export * from './images/index.ts';
+export * from './networks/index.ts';
+export * from './vms/index.ts';
+export * from './nodes/index.ts';

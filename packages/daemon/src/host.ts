@@ -1,0 +1,56 @@
+import { readFile } from 'node:fs/promises';
+import { allocateUid, doctorReport, probeHost, type LaunchHost } from '@skerry/engine';
+import { SkerryError, type DoctorItem, type HostInfo } from '@skerry/api';
+import type { DaemonPaths } from './paths.ts';
+
+/** Facts of this host, probed once, and what a VM's process gets from them. */
+export class HostService {
+  readonly #paths: DaemonPaths;
+  #facts: ReturnType<typeof probeHost> | undefined;
+  #passwd: Promise<{ passwd: string; group: string; subuid: string; subgid: string }> | undefined;
+
+  constructor(paths: DaemonPaths) {
+    this.#paths = paths;
+  }
+
+  facts(): ReturnType<typeof probeHost> {
+    this.#facts ??= probeHost({ cacheDir: this.#paths.cacheDir });
+    this.#facts.catch(() => (this.#facts = undefined));
+    return this.#facts;
+  }
+
+  async info(): Promise<HostInfo> {
+    return this.facts();
+  }
+
+  async doctor(): Promise<DoctorItem[]> {
+    return doctorReport(await this.facts());
+  }
+
+  async launchHost(used: ReadonlySet<number>): Promise<LaunchHost> {
+    const facts = await this.facts();
+    const isRoot = process.getuid?.() === 0;
+    const { kind } = facts.accelerator;
+    if (kind === 'none') {
+      throw new SkerryError('unsupported', 'No VM can run on this host: QEMU is not installed', {
+        remedy: 'Install it (Debian: apt-get install qemu-system-x86 qemu-utils), then `skerry host doctor`.',
+      });
+    }
+    return {
+      accelerator: kind,
+      tscKhz: facts.cpu.tscKhz,
+      instance: this.#paths.instance,
+      uid: isRoot ? allocateUid(used, await this.#accounts()) : undefined,
+      kvmGid: facts.accelerator.kind === 'kvm' ? facts.accelerator.kvmGid : undefined,
+    };
+  }
+
+  #accounts() {
+    const text = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');
+    this.#passwd ??= (async () => {
+      const [passwd, group, subuid, subgid] = await Promise.all(['/etc/passwd', '/etc/group', '/etc/subuid', '/etc/subgid'].map(text));
+      return { passwd: passwd ?? '', group: group ?? '', subuid: subuid ?? '', subgid: subgid ?? '' };
+    })();
+    return this.#passwd;
+  }
+}

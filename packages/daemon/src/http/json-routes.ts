@@ -1,0 +1,197 @@
+import {
+  ImageBuild,
+  NodeUp,
+  OPERATIONS,
+  SkerryError,
+  VmCreate,
+  type DaemonInfo,
+  type OperationId,
+  type ResourceRef,
+  type Task,
+} from '@skerry/api';
+import { refOf, specOf, type TaskContext } from '@skerry/engine';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Platform } from '../platform.ts';
+
+/** Operations that answer with JSON: at once, or with the task that does the work. */
+
+export interface DaemonFacts {
+  info(): Promise<DaemonInfo>;
+  stop(): void;
+}
+
+interface TaskPlan {
+  readonly description: string;
+  readonly target?: ResourceRef;
+  readonly run: (context: TaskContext) => Promise<unknown>;
+}
+
+type Params = Readonly<Record<string, string>>;
+type Handler = (request: FastifyRequest, params: Params) => unknown;
+
+export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: DaemonFacts): void {
+  const { vms, nodes, images, networks, tasks, events, host } = platform;
+
+  /** What answers at once. */
+  const answers: Partial<Record<OperationId, Handler>> = {
+    'daemon.info': () => facts.info(),
+    'daemon.stop': () => {
+      facts.stop();
+      return {};
+    },
+    'host.info': () => host.info(),
+    'host.doctor': () => host.doctor(),
+    'vm.list': () => vms.list(),
+    'vm.get': (_, { vm = '' }) => vms.get(vm),
+    'vm.wait': async (request, { vm = '' }) => {
+      const { condition, timeoutMs } = OPERATIONS['vm.wait'].body.parse(request.body ?? {});
+      const found = await vms.get(vm);
+      return vms.wait(found.id, condition, timeoutMs, closedSignal(request));
+    },
+    'node.list': () => nodes.list(),
+    'node.get': (_, { node = '' }) => nodes.get(node),
+    'node.plan': (request) => nodes.plan(NodeUp.parse(request.body)),
+    'network.list': () => networks.list(),
+    'image.list': () => images.list(),
+    'image.get': (_, { image = '' }) => images.get(image),
+    'task.list': () => tasks.list(),
+    'task.get': (_, { task = '' }) => tasks.get(task),
+    'task.log': (_, { task = '' }) => tasks.log(task),
+    'task.cancel': (_, { task = '' }) => tasks.cancel(task),
+    'event.list': (request) => {
+      const { after, limit } = OPERATIONS['event.list'].query.parse(request.query);
+      return events.list({ limit, ...(after === 0 ? {} : { after }) });
+    },
+  };
+
+  /** A verb on one VM. What can be seen to be wrong now is refused now, before there is a task. */
+  const verb =
+    (name: string, run: (id: string, context: TaskContext, body: unknown) => Promise<unknown>) =>
+    async (request: FastifyRequest, params: Params): Promise<TaskPlan> => {
+      const vm = await vms.get(params['vm'] ?? '');
+      return { description: `${name} ${vm.name}`, target: refOf(vm), run: (context) => run(vm.id, context, request.body ?? {}) };
+    };
+
+  const works: Partial<Record<OperationId, (request: FastifyRequest, params: Params) => Promise<TaskPlan>>> = {
+    'vm.create': async (request) => {
+      const input = VmCreate.parse(request.body);
+      if ((await vms.find(input.name)) !== undefined) {
+        throw new SkerryError('conflict', `There is a vm '${input.name}' already`, {
+          remedy: `Choose another name, or delete it: \`skerry delete ${input.name}\`.`,
+        });
+      }
+      const spec = specOf(input);
+      return {
+        description: `Create ${input.name}`,
+        run: async (context) => {
+          const work = workOf(context);
+          const vm = await vms.create({ name: input.name, title: input.title, labels: input.labels, spec }, work);
+          if (!input.start) return vm;
+          try {
+            return await vms.start(vm.id, work);
+          } catch (error) {
+            // One call made it, so one failure takes it back.
+            await vms.delete(vm.id, { force: true }, {});
+            throw error;
+          }
+        },
+      };
+    },
+    'vm.start': verb('Start', (id, context) => vms.start(id, workOf(context))),
+    'vm.stop': verb('Stop', (id, context, body) => vms.stop(id, workOf(context), OPERATIONS['vm.stop'].body.parse(body))),
+    'vm.restart': verb('Restart', (id, context) => vms.restart(id, workOf(context))),
+    'vm.pause': verb('Pause', (id, context) => vms.pause(id, workOf(context))),
+    'vm.resume': verb('Resume', (id, context) => vms.resume(id, workOf(context))),
+    'vm.kill': verb('Kill', (id, context) => vms.kill(id, workOf(context))),
+    'vm.delete': async (request, params) => {
+      const { force } = OPERATIONS['vm.delete'].query.parse(request.query);
+      const vm = await vms.get(params['vm'] ?? '');
+      return {
+        description: `Delete ${vm.name}`,
+        target: refOf(vm),
+        run: async (context) => {
+          await vms.delete(vm.id, { force }, workOf(context));
+          return {};
+        },
+      };
+    },
+    'node.up': async (request) => {
+      const wanted = NodeUp.parse(request.body);
+      await nodes.plan(wanted);
+      return { description: `Bring up ${wanted.name}`, run: (context) => nodes.up(wanted, workOf(context)) };
+    },
+    'node.down': async (_, { node = '' }) => {
+      const found = await nodes.get(node);
+      return { description: `Take down ${found.name}`, target: refOf(found), run: (context) => nodes.down(found.id, workOf(context)) };
+    },
+    'node.delete': async (_, { node = '' }) => {
+      const found = await nodes.get(node);
+      return {
+        description: `Delete ${found.name}`,
+        target: refOf(found),
+        run: async (context) => {
+          await nodes.delete(found.id, workOf(context));
+          return {};
+        },
+      };
+    },
+    'image.build': async (request) => {
+      const wanted = ImageBuild.parse(request.body);
+      const name = wanted.name ?? (wanted.target === 'micro' ? 'micro' : wanted.target.name);
+      return { description: `Build the image ${name}`, run: (context) => images.build(wanted, workOf(context)) };
+    },
+    'image.delete': async (_, { image = '' }) => ({
+      description: `Delete the image ${image}`,
+      run: async () => {
+        await images.delete(image);
+        return {};
+      },
+    }),
+  };
+
+  for (const [id, handler] of Object.entries(answers)) {
+    route(app, id as OperationId, async (request, params) => handler(request, params));
+  }
+  for (const [id, plan] of Object.entries(works)) {
+    route(app, id as OperationId, async (request, params): Promise<Task> => {
+      const { description, target, run } = await plan(request, params);
+      return tasks.start({ kind: id, description, run, ...(target === undefined ? {} : { target }) });
+    });
+  }
+}
+
+/** Registers one operation where the contract says it is. */
+function route(app: FastifyInstance, id: OperationId, handler: Handler): void {
+  const { method, kind } = OPERATIONS[id];
+  app.route({
+    method,
+    url: routePath(id),
+    handler: async (request, reply) => {
+      const result = await handler(request, request.params as Params);
+      return reply.code(kind === 'task' ? 202 : 200).send(result);
+    },
+  });
+}
+
+/** '/vms/{vm}' as the router wants it, without the prefix of the scope. */
+export function routePath(id: OperationId): string {
+  return OPERATIONS[id].path.replace(/\{(\w+)\}/g, ':$1');
+}
+
+/** Aborted when the caller goes away. */
+export function closedSignal(request: FastifyRequest): AbortSignal {
+  const closed = new AbortController();
+  request.raw.socket.once('close', () => closed.abort());
+  return closed.signal;
+}
+
+function workOf(context: TaskContext) {
+  return {
+    signal: context.signal,
+    onProgress: (message: string, fraction?: number) => {
+      context.progress(message, fraction);
+      context.log(message);
+    },
+  };
+}
+

@@ -1,0 +1,33 @@
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ensurePaths, hostPaths, instanceId, type ImagePaths } from '@skerry/engine';
+
+/** Where the daemon keeps what, and where the repository (or the package) has what it needs. */
+export interface DaemonPaths {
+  readonly dataDir: string;
+  readonly runtimeDir: string;
+  readonly cacheDir: string;
+  readonly socketPath: string;
+  readonly instance: string;
+  readonly images: ImagePaths;
+}
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+
+export async function daemonPaths(): Promise<DaemonPaths> {
+  const uid = process.getuid?.() ?? 0;
+  const paths = hostPaths(process.env, uid);
+  await ensurePaths(paths, uid);
+  const instance = await instanceId(paths.dataDir);
+  return {
+    ...paths,
+    instance,
+    socketPath: join(paths.runtimeDir, 'skerryd.sock'),
+    images: {
+      cacheDir: paths.cacheDir,
+      imagesDir: join(paths.dataDir, 'images'),
+      guestDir: join(ROOT, 'guest'),
+      agentBinary: join(ROOT, 'native', 'build', 'agent'),
+    },
+  };
+}

@@ -1,0 +1,202 @@
+import { join } from 'node:path';
+import {
+  createQemuDriver,
+  EgressService,
+  EventLog,
+  findJailHost,
+  ForwardService,
+  ImageService,
+  NETWORK_KIND,
+  NetworkService,
+  NODE_KIND,
+  NodeService,
+  openSqliteStore,
+  Resources,
+  SwitchService,
+  TaskService,
+  VM_KIND,
+  VmController,
+  VmService,
+} from '@skerry/engine';
+import {
+  SkerryError,
+  type Forward,
+  type NetworkSpec,
+  type NetworkStatus,
+  type NodeSpec,
+  type NodeStatus,
+  type Vm,
+  type VmSpec,
+  type VmStatus,
+} from '@skerry/api';
+import { bootBuilder } from './builder.ts';
+import { HostService } from './host.ts';
+import type { DaemonPaths } from './paths.ts';
+
+/** The composition root: the engine's parts, put together once. */
+
+export interface PlatformOptions {
+  readonly paths: DaemonPaths;
+  readonly log: (level: 'info' | 'warn' | 'error', message: string, details?: Record<string, unknown>) => void;
+}
+
+export type Platform = Awaited<ReturnType<typeof openPlatform>>;
+
+export async function openPlatform({ paths, log }: PlatformOptions) {
+  const onError = (error: SkerryError, what = ''): void => {
+    log(error.code === 'internal' ? 'error' : 'warn', what === '' ? error.message : `${what}: ${error.message}`, { code: error.code, stack: error.stack });
+  };
+  await using undo = new AsyncDisposableStack();
+  const store = await openSqliteStore({ path: join(paths.dataDir, 'store.db') });
+  undo.defer(() => store.close());
+  const tasks = new TaskService(store, { onError });
+  const events = new EventLog(store, { onError });
+  const vms = new Resources<VmSpec, VmStatus>(store, VM_KIND);
+  const nodes = new Resources<NodeSpec, NodeStatus>(store, NODE_KIND);
+  const networkResources = new Resources<NetworkSpec, NetworkStatus>(store, NETWORK_KIND);
+  const listVms = async (): Promise<readonly Vm[]> => (await vms.list()).items as readonly Vm[];
+
+  const host = new HostService(paths);
+  const jail = await findJailHost();
+  const driver = createQemuDriver({ jail });
+  const warn = (line: string): void => log('warn', line);
+  const networks = new NetworkService({
+    networks: networkResources,
+    vms: listVms,
+    switches: new SwitchService({ runtimeDir: paths.runtimeDir, jail, log: warn }),
+    egress: new EgressService({ runtimeDir: paths.runtimeDir, jail, log: warn }),
+  });
+  const images = new ImageService({
+    paths: paths.images,
+    vms: listVms,
+    bootBuilder: bootBuilder({ driver, host, runtimeDir: paths.runtimeDir }),
+    onBackground: (state, message) => {
+      log(state === 'failed' ? 'warn' : 'info', message);
+      void events.emit({ type: `kernel.build-${state}`, message });
+    },
+  });
+  const controller = new VmController({
+    vms,
+    events,
+    driver,
+    images,
+    networks,
+    dataDir: paths.dataDir,
+    runtimeDir: paths.runtimeDir,
+    host: (used) => host.launchHost(used),
+    onError,
+  });
+  const forwarding = new ForwardService({
+    dial: async (vmId, port) => (await vmService.agent(vmId)).forward(port),
+  });
+  /** Forwards of the VMs that run; `but` is left out, for it is about to change. */
+  const wantedForwards = async (but?: ReadonlySet<string>) =>
+    (await listVms())
+      .filter((vm) => (vm.status.state === 'running' || vm.status.state === 'paused') && but?.has(vm.id) !== true)
+      .flatMap((vm) => vm.spec.forwards.map((forward) => portForward(vm.id, forward)));
+  const syncForwards = async (): Promise<void> => forwarding.sync(await wantedForwards());
+  const vmService = new VmService({
+    vms,
+    controller,
+    events,
+    images,
+    networks,
+    assertPortsFree: async (forwards, vmId) => {
+      const others = await wantedForwards(new Set(vmId === undefined ? [] : [vmId]));
+      await forwarding.assertPortsFree([...others, ...forwards.map((forward) => portForward(vmId ?? '', forward))]);
+    },
+  });
+  const nodeService = new NodeService({
+    nodes,
+    vms: vmService,
+    events,
+    imageDigest: (name, recipe) => images.digestOf(name, recipe),
+    buildImage: (name, recipe, work) => images.ensure(name, recipe, work),
+    networks,
+    assertPortsFree: async (spec, members) => {
+      const own = new Set([...members.values()].map((vm) => vm.id));
+      const others = await wantedForwards(own);
+      const asked = Object.values(spec.vms).flatMap((vm) => vm.forwards.map((forward) => portForward('', forward)));
+      await forwarding.assertPortsFree([...others, ...asked]);
+    },
+    forwardsChanged: syncForwards,
+    onError,
+  });
+
+  /** Forwards follow the VMs: whatever changed their state, and whoever. */
+  const following = new AbortController();
+  const followForwards = async (): Promise<void> => {
+    const { revision } = await vms.list();
+    let known = '';
+    for await (const _ of vms.watch({ fromRevision: revision + 1, signal: following.signal })) {
+      const wanted = JSON.stringify(await wantedForwards());
+      if (wanted === known) continue;
+      known = wanted;
+      await syncForwards().catch((error: unknown) => onError(SkerryError.from(error), 'forwards'));
+    }
+  };
+
+  /** Finds what runs; nothing is started twice. */
+  const recover = async () => {
+    const startedAtMs = performance.now();
+    await tasks.recover();
+    const counts = { adopted: 0, ended: 0 };
+    await Promise.all(
+      (await listVms()).map(async (vm) => {
+        try {
+          const found = await controller.adopt(vm);
+          if (found === 'adopted') {
+            counts.adopted += 1;
+            await networks.plug(vm, controller.dirs(vm.id).runtimeDir);
+          }
+          if (found === 'ended') counts.ended += 1;
+        } catch (error) {
+          onError(SkerryError.from(error), `adoption of ${vm.name}`);
+        }
+      }),
+    );
+    const adoption = { ...counts, ms: Math.round(performance.now() - startedAtMs) };
+    await networks.recover().catch((error: unknown) => onError(SkerryError.from(error), 'networks'));
+    await syncForwards().catch((error: unknown) => onError(SkerryError.from(error), 'forwards'));
+    followForwards().catch((error: unknown) => {
+      if (!following.signal.aborted) onError(SkerryError.from(error), 'forwards');
+    });
+    // What was begun goes on; a VM that a node waits for is the node's business.
+    await nodeService.recover();
+    for (const vm of await listVms()) {
+      if (vm.name.includes('/') && vm.status.state !== 'deleting' && vm.status.state !== 'stopping') continue;
+      controller.converge(vm.id).catch((error: unknown) => onError(SkerryError.from(error), vm.name));
+    }
+    return adoption;
+  };
+
+  const resources = undo.move();
+  return {
+    store,
+    tasks,
+    events,
+    host,
+    images,
+    networks,
+    controller,
+    vms: vmService,
+    nodes: nodeService,
+    recover,
+    /** Lets go of everything: VMs, switch and ways out go on. */
+    async close(): Promise<void> {
+      following.abort();
+      await images.close();
+      await tasks.close({ timeoutMs: 5000 });
+      await forwarding.close();
+      await controller.close();
+      await networks.close();
+      await events.flush();
+      await resources.disposeAsync();
+    },
+  };
+}
+
+function portForward(vmId: string, { hostAddress, hostPort, guestPort }: Forward) {
+  return { hostAddress, hostPort, to: { vmId, port: guestPort } };
+}
+

@@ -1,0 +1,112 @@
+import { VmSpec, type NodeSpec, type NodeState, type NodeVm, type PlanStep, type Vm } from '@skerry/api';
+
+/** Pure: what `up` has to do, from the declaration and what is there. */
+
+export const NODE_KIND = { kind: 'node', collection: 'nodes' } as const;
+
+export interface NodeFacts {
+  /** VM name inside the node -> the VM. */
+  readonly vms: ReadonlyMap<string, Vm>;
+  /** Image name -> digest of what a new VM would get; absent: it has to be built first. */
+  readonly imageDigests: ReadonlyMap<string, string>;
+  /** Networks of the node that exist, by their name inside it. */
+  readonly networks: ReadonlySet<string>;
+}
+
+/** How the network `front` of the node `shop` is called outside of it. */
+export function networkName(node: string, network: string): string {
+  return `${node}-${network}`;
+}
+
+/** A node's VM as a VM: its networks get the node's name, its dependencies are the node's business. */
+export function vmSpecOf(node: string, vm: NodeVm): VmSpec {
+  const { dependsOn: _, ...spec } = vm;
+  return VmSpec.parse({ ...spec, nics: vm.nics.map((nic) => ({ ...nic, network: networkName(node, nic.network) })) });
+}
+
+/** Fields whose change needs a new disk or new NICs, and those that need a restart. The rest is taken up as it is. */
+const REPLACE_FIELDS = ['type', 'image', 'diskMib', 'nics'] as const;
+const RESTART_FIELDS = ['cpus', 'memoryMib', 'kernel', 'env', 'files', 'command'] as const;
+const LIVE_FIELDS = ['health', 'forwards'] as const;
+
+type Change = { readonly action: 'keep' | 'update' | 'restart' | 'replace'; readonly why?: string };
+
+export function changeOf(wanted: VmSpec, actual: Vm, digest: string | undefined): Change {
+  const differing = (fields: readonly (keyof VmSpec)[]) => fields.filter((field) => !same(wanted[field], actual.spec[field]));
+  const replace = differing(REPLACE_FIELDS);
+  if (replace.length > 0) return { action: 'replace', why: `${replace.join(', ')} changed` };
+  if (digest === undefined || digest !== actual.status.imageDigest) return { action: 'replace', why: `the image ${wanted.image} changed` };
+  const restart = differing(RESTART_FIELDS);
+  if (restart.length > 0) return { action: 'restart', why: `${restart.join(', ')} changed` };
+  const live = differing(LIVE_FIELDS);
+  if (live.length > 0) return { action: 'update', why: `${live.join(', ')} changed` };
+  return { action: 'keep' };
+}
+
+export function planUp(node: string, spec: NodeSpec, facts: NodeFacts): PlanStep[] {
+  const steps: PlanStep[] = [];
+  for (const name of new Set(Object.values(spec.vms).map((vm) => vm.image))) {
+    if (!facts.imageDigests.has(name)) steps.push({ action: 'build', kind: 'image', name });
+  }
+  for (const name of Object.keys(spec.networks)) {
+    if (!facts.networks.has(name)) steps.push({ action: 'create', kind: 'network', name: networkName(node, name) });
+  }
+  for (const name of facts.vms.keys()) {
+    if (!(name in spec.vms)) steps.push({ action: 'delete', kind: 'vm', name: `${node}/${name}`, why: 'no longer declared' });
+  }
+  for (const name of startOrder(spec)) {
+    const wanted = spec.vms[name];
+    if (wanted === undefined) continue;
+    const actual = facts.vms.get(name);
+    const fullName = `${node}/${name}`;
+    if (actual === undefined) {
+      steps.push({ action: 'create', kind: 'vm', name: fullName }, { action: 'start', kind: 'vm', name: fullName });
+      continue;
+    }
+    const change = changeOf(vmSpecOf(node, wanted), actual, facts.imageDigests.get(wanted.image));
+    const running = actual.status.state === 'running';
+    if (change.action === 'keep' && running) steps.push({ action: 'keep', kind: 'vm', name: fullName });
+    else if (change.action === 'keep') steps.push({ action: 'start', kind: 'vm', name: fullName, why: `it is ${actual.status.state}` });
+    else steps.push({ action: change.action, kind: 'vm', name: fullName, ...(change.why === undefined ? {} : { why: change.why }) });
+  }
+  return steps;
+}
+
+/** Dependencies first; otherwise as declared. The declaration has no circle (`checkNodeSpec`). */
+export function startOrder(spec: Pick<NodeSpec, 'vms'>): string[] {
+  const order: string[] = [];
+  const visit = (name: string): void => {
+    if (order.includes(name)) return;
+    for (const { vm } of spec.vms[name]?.dependsOn ?? []) visit(vm);
+    if (!order.includes(name)) order.push(name);
+  };
+  for (const name of Object.keys(spec.vms)) visit(name);
+  return order;
+}
+
+/** VMs that depend on `name`, directly. */
+export function dependentsOf(spec: Pick<NodeSpec, 'vms'>, name: string): string[] {
+  return Object.entries(spec.vms).flatMap(([other, vm]) => (vm.dependsOn.some((dep) => dep.vm === name) ? [other] : []));
+}
+
+/** What a node is, seen from its VMs. */
+export function nodeState(power: NodeSpec['power'], declared: readonly string[], vms: ReadonlyMap<string, Vm>, busy: boolean): NodeState {
+  if (busy) return power === 'up' ? 'starting' : 'stopping';
+  const states = declared.map((name) => vms.get(name)?.status);
+  if (power === 'down') return states.every((status) => status === undefined || status.state === 'stopped' || status.state === 'crashed') ? 'down' : 'stopping';
+  if (states.some((status) => status === undefined || status.state !== 'running' || status.health === 'unhealthy')) return 'degraded';
+  return states.some((status) => status?.health === 'starting') ? 'starting' : 'up';
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return stable(a) === stable(b);
+}
+
+/** JSON with sorted keys: the order in which a file names things is no difference. */
+function stable(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}

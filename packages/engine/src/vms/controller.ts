@@ -1,0 +1,346 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SkerryError, type Vm, type VmExit, type VmHealth, type VmStatus } from '@skerry/api';
+import type { EventLog } from '../events/index.ts';
+import type { Driver, Machine, MachineExit } from '../hypervisors/index.ts';
+import { refOf, type Resources } from '../store/index.ts';
+import type { VmSpec } from '@skerry/api';
+import { exitOf, farewellOnConsole, type Farewell } from './exits.ts';
+import { KeyedQueue } from './keyed-queue.ts';
+import type { LaunchDirs, LaunchHost } from './launch.ts';
+import { LiveVm, startVm, type LiveVmOptions } from './live.ts';
+import { endedStatus, isAlive, nextStep, shortId } from './model.ts';
+import type { VmImages, VmNetworks, WorkOptions } from './ports.ts';
+import { Waterfall } from './waterfall.ts';
+
+/** Makes each VM what its spec says. First start, a verb, and a restart of the daemon all come through `converge`. */
+
+export interface ControllerPorts {
+  readonly vms: Resources<VmSpec, VmStatus>;
+  readonly events: EventLog;
+  readonly driver: Driver;
+  readonly images: VmImages;
+  readonly networks: VmNetworks;
+  readonly dataDir: string;
+  readonly runtimeDir: string;
+  /** A user id that no other running VM has, and what the host is like. */
+  readonly host: (used: ReadonlySet<number>) => Promise<LaunchHost>;
+  readonly onError: (error: SkerryError, what: string) => void;
+}
+
+export interface StopOptions {
+  /** How long the guest may take to shut down before it is powered off. */
+  readonly timeoutMs: number;
+}
+
+const DEFAULT_STOP: StopOptions = { timeoutMs: 10_000 };
+
+export class VmController {
+  readonly #ports: ControllerPorts;
+  readonly #queue = new KeyedQueue();
+  readonly #live = new Map<string, LiveVm>();
+  /** VMs that are being ended by us: how. */
+  readonly #ending = new Map<string, 'stop' | 'kill'>();
+  #isClosed = false;
+
+  constructor(ports: ControllerPorts) {
+    this.#ports = ports;
+  }
+
+  live(id: string): LiveVm | undefined {
+    return this.#live.get(id);
+  }
+
+  dirs(id: string): LaunchDirs {
+    return { dir: join(this.#ports.dataDir, 'vms', id), runtimeDir: join(this.#ports.runtimeDir, 'v', shortId(id)) };
+  }
+
+  /** Goes step by step until the VM is as wanted. @throws what the step that failed threw; its wish is then taken back */
+  converge(id: string, work: WorkOptions = {}, stop: StopOptions = DEFAULT_STOP): Promise<Vm> {
+    return this.#queue.run(id, async () => {
+      for (;;) {
+        const vm = (await this.#ports.vms.get(id)) as Vm;
+        const step = nextStep(vm.spec, vm.status);
+        if (step === 'none') return vm;
+        if (step === 'delete') {
+          await this.#delete(vm);
+          return vm;
+        }
+        if (step === 'start') await this.#start(vm, work);
+        else if (step === 'stop') await this.#stop(vm, stop);
+        else await this.#pauseOrResume(vm, step);
+      }
+    });
+  }
+
+  /** Powers off at once, in the middle of whatever else is done with it. */
+  async kill(id: string): Promise<void> {
+    const live = this.#live.get(id);
+    if (live === undefined) return;
+    this.#ending.set(id, 'kill');
+    await live.machine.kill();
+  }
+
+  /** Finds what an earlier daemon started. Its wish for a VM that has ended meanwhile has ended, too. */
+  async adopt(vm: Vm): Promise<'adopted' | 'ended' | 'absent'> {
+    return this.#queue.run(vm.id, async () => {
+      const { dir, runtimeDir } = this.dirs(vm.id);
+      const nics = await this.#ports.networks.nicsOf(vm);
+      const found = await this.#ports.driver.adopt({ id: vm.id, dir, runtimeDir, nics });
+      if (found.state === 'alive') {
+        await this.#adoptAlive(vm, found.machine);
+        return 'adopted';
+      }
+      if (vm.status.state === 'deleting' || vm.status.state === 'stopped' || vm.status.state === 'crashed') return 'absent';
+      if (vm.status.state === 'starting' && found.state === 'absent') {
+        await this.#setStatus(vm.id, (status) => ({ ...status, state: 'stopped' }));
+        return 'absent';
+      }
+      const lost: MachineExit = {
+        kind: 'crashed',
+        code: null,
+        signal: null,
+        reason: 'its process is gone and left no record: the host restarted, or its supervisor was killed',
+        atMs: Date.now(),
+      };
+      const farewell = await farewellOnConsole(join(dir, 'console.log'));
+      const wanted = vm.status.state === 'stopping' ? 'stop' : undefined;
+      await this.#ended(vm, exitOf(found.state === 'ended' ? found.exit : lost, farewell, wanted), farewell);
+      return 'ended';
+    });
+  }
+
+  /** Lets go of every VM; they go on. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const live of this.#live.values()) live.detach();
+    this.#live.clear();
+    await Promise.race([this.#queue.idle(), new Promise((resolve) => setTimeout(resolve, 2000).unref())]);
+  }
+
+  async #start(vm: Vm, work: WorkOptions): Promise<void> {
+    const { events, images, host } = this.#ports;
+    const waterfall = new Waterfall();
+    const dirs = this.dirs(vm.id);
+    // Not awaited: a daemon that dies now finds the process by its directory, whatever the status says.
+    const marked = this.#setStatus(vm.id, ({ message: _, ...status }) => ({ ...status, state: 'starting', restarts: vm.spec.restarts }));
+    marked.catch(() => undefined);
+    let uid: number | undefined;
+    try {
+      await Promise.all([mkdir(dirs.dir, { recursive: true, mode: 0o700 }), mkdir(dirs.runtimeDir, { recursive: true, mode: 0o700 })]);
+      const [boot, launchHost] = await Promise.all([images.bootFiles(vm.spec, vm.status.imageDigest, work), host(this.#usedUids())]);
+      uid = launchHost.uid;
+      if (uid !== undefined) this.#claimedUids.add(uid);
+      const { live, report } = await startVm(this.#ports, { vm, boot, host: launchHost, dirs, waterfall }, this.#liveOptions(vm.id), work);
+      await marked;
+      this.#hold(vm, live);
+      await this.#setStatus(vm.id, (status) => ({
+        ...this.#runningStatus(vm, status, live, 'running'),
+        imageDigest: boot.image.digest,
+        start: report,
+      }));
+      live.watchHealth(vm.spec.health);
+      void events.emit({
+        type: 'vm.started',
+        subject: refOf(vm),
+        message: `${vm.name} started in ${Math.round(report.totalMs)} ms`,
+        data: { start: report },
+      });
+    } catch (error) {
+      const problem = SkerryError.from(error);
+      await marked.catch(() => undefined);
+      await this.#ports.vms.update(vm.id, ({ spec, status }) => ({
+        spec: { ...spec, power: 'stopped' },
+        status: { ...status, state: 'stopped', message: `it did not start: ${problem.message}` },
+      }));
+      void events.emit({ type: 'vm.start-failed', subject: refOf(vm), message: `${vm.name} did not start: ${problem.message}` });
+      throw problem;
+    } finally {
+      if (uid !== undefined) this.#claimedUids.delete(uid);
+    }
+  }
+
+  async #stop(vm: Vm, { timeoutMs }: StopOptions): Promise<void> {
+    const live = this.#live.get(vm.id);
+    if (live === undefined) {
+      // Nothing of it runs: the status is what a daemon that died left.
+      await this.#setStatus(vm.id, (status) => ({ ...status, state: 'stopped', health: 'none' }));
+      return;
+    }
+    await this.#setStatus(vm.id, (status) => ({ ...status, state: 'stopping' }));
+    if (this.#ending.get(vm.id) !== 'kill') this.#ending.set(vm.id, timeoutMs === 0 ? 'kill' : 'stop');
+    if (timeoutMs > 0 && live.hasAgent) {
+      if (live.machine.state() === 'paused') await live.machine.resume();
+      await live.agent.powerOff('poweroff').catch(() => undefined);
+      const deadline = new Promise<'late'>((resolve) => setTimeout(resolve, timeoutMs, 'late').unref());
+      if ((await Promise.race([live.machine.exited, deadline])) === 'late') this.#ending.set(vm.id, 'kill');
+    }
+    const exit = await live.machine.kill();
+    await this.#release(vm, live, exit);
+  }
+
+  async #pauseOrResume(vm: Vm, step: 'pause' | 'resume'): Promise<void> {
+    const live = this.#live.get(vm.id);
+    if (live === undefined) throw new SkerryError('internal', `${vm.name} runs, and nobody holds it`);
+    await (step === 'pause' ? live.machine.pause() : live.machine.resume());
+    await this.#setStatus(vm.id, (status) => ({ ...status, state: step === 'pause' ? 'paused' : 'running' }));
+    if (step === 'pause') live.watchHealth(undefined);
+    else live.watchHealth(vm.spec.health);
+    const type = step === 'pause' ? 'vm.paused' : 'vm.resumed';
+    void this.#ports.events.emit({ type, subject: refOf(vm), message: `${vm.name} ${step}d` });
+  }
+
+  async #delete(vm: Vm): Promise<void> {
+    const live = this.#live.get(vm.id);
+    if (live !== undefined) {
+      this.#ending.set(vm.id, 'kill');
+      const exit = await live.machine.kill();
+      await this.#release(vm, live, exit);
+    }
+    const { dir, runtimeDir } = this.dirs(vm.id);
+    await this.#ports.networks.detach(vm.id);
+    await rm(runtimeDir, { recursive: true, force: true });
+    await rm(dir, { recursive: true, force: true });
+    // Last: as long as the resource is there, a daemon that died in between takes it up again.
+    await this.#ports.vms.delete(vm.id);
+    void this.#ports.events.emit({ type: 'vm.deleted', subject: refOf(vm), message: `${vm.name} deleted` });
+  }
+
+  async #adoptAlive(vm: Vm, machine: Machine): Promise<void> {
+    const live = new LiveVm(machine, vm.status.process?.uid, this.#liveOptions(vm.id));
+    const unfinished = vm.status.state === 'starting';
+    if (unfinished) {
+      // Its start was cut off before the guest had its identity: begin it again, on the same disk.
+      await machine.kill();
+      await this.#setStatus(vm.id, (status) => ({ ...status, state: 'stopped' }));
+      return;
+    }
+    this.#hold(vm, live);
+    await this.#setStatus(vm.id, (status) => this.#runningStatus(vm, status, live, machine.state() === 'paused' ? 'paused' : 'running'));
+    // Not awaited: a guest that is paused or hangs shall not keep the others waiting.
+    void this.#reconnect(vm.id, live);
+  }
+
+  /** The agent's connection came back, or never was there: a busy guest may take its time. */
+  async #reconnect(id: string, live: LiveVm): Promise<void> {
+    if (this.#isClosed || this.#live.get(id) !== live || live.machine.state() === 'ended') return;
+    try {
+      const agent = await live.connectAgent(undefined);
+      const vm = await this.#setStatus(id, (status) => ({
+        ...status,
+        agent: { connected: true, version: agent.hello.version, kernel: agent.hello.kernel },
+      }));
+      if (vm !== undefined && vm.spec.power !== 'paused') live.watchHealth(vm.spec.health);
+    } catch (error) {
+      if (this.#live.get(id) === live && !this.#isClosed) this.#ports.onError(SkerryError.from(error), `agent of ${id}`);
+    }
+  }
+
+  #liveOptions(id: string): LiveVmOptions {
+    return {
+      onHealth: (health, message) => void this.#setHealth(id, health, message),
+      onAgentLost: (live) => void this.#agentLost(id, live),
+    };
+  }
+
+  async #agentLost(id: string, live: LiveVm): Promise<void> {
+    if (this.#isClosed || this.#live.get(id) !== live || live.machine.state() === 'ended') return;
+    await this.#setStatus(id, (status) => {
+      const { agent, ...rest } = status;
+      return agent === undefined ? status : { ...rest, agent: { ...agent, connected: false } };
+    });
+    await this.#reconnect(id, live);
+  }
+
+  async #setHealth(id: string, health: VmHealth, message: string | undefined): Promise<void> {
+    const vm = await this.#setStatus(id, ({ healthMessage: _, ...status }) => ({
+      ...status,
+      ...(isAlive(status.state) ? { health } : {}),
+      ...(message === undefined ? {} : { healthMessage: message }),
+    }));
+    if (vm === undefined) return;
+    const text = message === undefined ? `${vm.name} is ${health}` : `${vm.name} is ${health}: ${message}`;
+    void this.#ports.events.emit({ type: `vm.${health}`, subject: refOf(vm), message: text });
+  }
+
+  /** From here on the end of its process is noticed. */
+  #hold(vm: Vm, live: LiveVm): void {
+    this.#live.set(vm.id, live);
+    void live.machine.exited.then((exit) => {
+      if (this.#isClosed) return;
+      this.#queue.run(vm.id, () => this.#release(vm, live, exit)).catch((error: unknown) => {
+        this.#ports.onError(SkerryError.from(error), `end of ${vm.name}`);
+      });
+    });
+  }
+
+  /** Once per process: whoever comes first, the verb that ended it or the watch. */
+  async #release(vm: Vm, live: LiveVm, exit: MachineExit): Promise<void> {
+    if (this.#live.get(vm.id) !== live) return;
+    this.#live.delete(vm.id);
+    const wanted = this.#ending.get(vm.id);
+    this.#ending.delete(vm.id);
+    live.detach();
+    const farewell = live.farewell ?? (await farewellOnConsole(live.machine.files.console));
+    await this.#ended(vm, exitOf(exit, farewell, wanted), farewell);
+  }
+
+  async #ended(vm: Vm, exit: VmExit, farewell: Farewell): Promise<void> {
+    await this.#ports.networks.detach(vm.id);
+    const meant = exit.kind === 'stopped';
+    const again = farewell === 'reboot' && meant;
+    const after = await this.#ports.vms.update(vm.id, ({ spec, status }) => ({
+      // A VM that ended by itself is not wanted any more; one that is restarted, or reboots, still is.
+      spec: again || spec.restarts > status.restarts ? spec : { ...spec, power: 'stopped' },
+      status: status.state === 'deleting' ? status : endedStatus(status, exit),
+    }));
+    void this.#ports.events.emit({
+      type: meant ? 'vm.stopped' : 'vm.crashed',
+      subject: refOf(vm),
+      message: `${vm.name} ${meant ? 'stopped' : 'crashed'}: ${exit.reason}`,
+      data: { exit },
+    });
+    if (after.spec.ephemeral && after.spec.power === 'stopped' && after.status.state !== 'deleting') {
+      await this.#setStatus(vm.id, (status) => ({ ...status, state: 'deleting' }));
+    }
+    // Outside of this queue's turn: what comes next is a step of its own.
+    if (again || after.spec.ephemeral) queueMicrotask(() => void this.converge(vm.id).catch((error: unknown) => {
+      this.#ports.onError(SkerryError.from(error), vm.name);
+    }));
+  }
+
+  #runningStatus(vm: Vm, status: VmStatus, live: LiveVm, state: 'running' | 'paused'): VmStatus {
+    const { exit: _exit, message: _message, healthMessage: _healthMessage, ...rest } = status;
+    const hello = live.hasAgent ? live.agent.hello : undefined;
+    return {
+      ...rest,
+      state,
+      health: vm.spec.health === undefined ? 'none' : 'starting',
+      process: {
+        pid: live.machine.pid,
+        startTime: live.machine.startTime,
+        ...(live.uid === undefined ? {} : { uid: live.uid }),
+      },
+      warnings: [...live.machine.warnings],
+      ...(hello === undefined ? {} : { agent: { connected: true, version: hello.version, kernel: hello.kernel } }),
+    };
+  }
+
+  readonly #claimedUids = new Set<number>();
+
+  #usedUids(): Set<number> {
+    const used = new Set(this.#claimedUids);
+    for (const live of this.#live.values()) if (live.uid !== undefined) used.add(live.uid);
+    return used;
+  }
+
+  /** Undefined when it was deleted meanwhile. */
+  async #setStatus(id: string, change: (status: VmStatus) => VmStatus): Promise<Vm | undefined> {
+    try {
+      return (await this.#ports.vms.update(id, ({ status }) => ({ status: change(status) }))) as Vm;
+    } catch (error) {
+      if (SkerryError.from(error).code === 'not-found') return undefined;
+      throw error;
+    }
+  }
+}

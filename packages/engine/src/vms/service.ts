@@ -1,0 +1,226 @@
+import { rm } from 'node:fs/promises';
+import {
+  SkerryError,
+  VmSpec,
+  type Forward,
+  type Vm,
+  type VmCreate,
+  type VmStatus,
+  type WaitCondition,
+} from '@skerry/api';
+import type { EventLog } from '../events/index.ts';
+import { refOf, type Resources } from '../store/index.ts';
+import type { AgentClient } from './agent/index.ts';
+import type { StopOptions, VmController } from './controller.ts';
+import { assertDiskSize, ensureDisk } from './disks.ts';
+import { describeState, isAlive, newVmStatus } from './model.ts';
+import type { VmImages, VmNetworks, WorkOptions } from './ports.ts';
+
+/** What can be asked of VMs. Each verb writes the wish and waits until the controller has made it so. */
+
+export interface VmServicePorts {
+  readonly vms: Resources<VmSpec, VmStatus>;
+  readonly controller: VmController;
+  readonly events: EventLog;
+  readonly images: VmImages;
+  readonly networks: VmNetworks;
+  /** @throws SkerryError `in-use`: a host port is taken */
+  readonly assertPortsFree: (forwards: readonly Forward[], vmId: string | undefined) => Promise<void>;
+}
+
+export interface NewVm {
+  /** NAME or NODE/NAME */
+  readonly name: string;
+  readonly title?: string | undefined;
+  readonly labels?: Record<string, string> | undefined;
+  readonly spec: VmSpec;
+}
+
+const DEFAULT_MEMORY_MIB = 128;
+
+/** From what a person asks to a whole spec. */
+export function specOf(input: VmCreate): VmSpec {
+  const { name: _name, title: _title, labels: _labels, start: _start, network, ...rest } = input;
+  return VmSpec.parse({ ...rest, memoryMib: input.memoryMib ?? DEFAULT_MEMORY_MIB, nics: [{ network }] });
+}
+
+export class VmService {
+  readonly #ports: VmServicePorts;
+
+  constructor(ports: VmServicePorts) {
+    this.#ports = ports;
+  }
+
+  async list(): Promise<readonly Vm[]> {
+    return (await this.#ports.vms.list()).items as readonly Vm[];
+  }
+
+  /** @param ref NAME, NODE/NAME or id */
+  async get(ref: string): Promise<Vm> {
+    return ((await this.#ports.vms.find(ref)) ?? (await this.#ports.vms.byName(ref))) as Vm;
+  }
+
+  async find(ref: string): Promise<Vm | undefined> {
+    return ((await this.#ports.vms.find(ref)) ?? (await this.#ports.vms.findByName(ref))) as Vm | undefined;
+  }
+
+  /**
+   * Makes a VM and its disk; it does not run yet.
+   * @throws SkerryError `conflict` (name), `not-found` (image, network), `invalid` (too little memory), `in-use`, `no-space`
+   */
+  async create({ name, title, labels, spec }: NewVm, work: WorkOptions): Promise<Vm> {
+    const { vms, images, networks, controller, assertPortsFree, events } = this.#ports;
+    if ((await vms.findByName(name)) !== undefined) throw nameTaken(name);
+    await assertPortsFree(spec.forwards, undefined);
+    const boot = await images.bootFiles(spec, undefined, work);
+    assertMemory(spec, boot.image.minMemoryMib);
+    assertDiskSize(boot.image, spec.diskMib);
+    const nics = await networks.allocate(name, spec.nics);
+    await using undo = new AsyncDisposableStack();
+    const vm = (await vms.create({ name, title, labels, spec, status: newVmStatus(nics, boot.image.digest) })) as Vm;
+    const { dir } = controller.dirs(vm.id);
+    undo.defer(async () => {
+      await rm(dir, { recursive: true, force: true });
+      await vms.delete(vm.id);
+    });
+    await ensureDisk(dir, boot.image, spec.diskMib, work.signal);
+    undo.move();
+    void events.emit({ type: 'vm.created', subject: refOf(vm), message: `${name} created from ${spec.image}` });
+    return vm;
+  }
+
+  async start(id: string, work: WorkOptions): Promise<Vm> {
+    const vm = await this.#wish(id, (spec) => ({ ...spec, power: 'running' }));
+    if (vm.status.state !== 'running') await this.#ports.assertPortsFree(vm.spec.forwards, vm.id);
+    return this.#ports.controller.converge(id, work);
+  }
+
+  async stop(id: string, work: WorkOptions, stop: StopOptions): Promise<Vm> {
+    await this.#wish(id, (spec) => ({ ...spec, power: 'stopped' }));
+    return this.#ports.controller.converge(id, work, stop);
+  }
+
+  async restart(id: string, work: WorkOptions): Promise<Vm> {
+    await this.#wish(id, (spec, status) => ({ ...spec, power: 'running', restarts: Math.max(spec.restarts, status.restarts) + 1 }));
+    return this.#ports.controller.converge(id, work);
+  }
+
+  async pause(id: string, work: WorkOptions): Promise<Vm> {
+    await this.#wish(id, (spec, status) => {
+      if (!isAlive(status.state)) throw notRunning(id, 'paused');
+      return { ...spec, power: 'paused' };
+    });
+    return this.#ports.controller.converge(id, work);
+  }
+
+  async resume(id: string, work: WorkOptions): Promise<Vm> {
+    await this.#wish(id, (spec, status) => {
+      if (!isAlive(status.state)) throw notRunning(id, 'resumed');
+      return { ...spec, power: 'running' };
+    });
+    return this.#ports.controller.converge(id, work);
+  }
+
+  /** Does not wait for what else goes on with it. */
+  async kill(id: string, work: WorkOptions): Promise<Vm> {
+    await this.#wish(id, (spec) => ({ ...spec, power: 'stopped' }));
+    await this.#ports.controller.kill(id);
+    return this.#ports.controller.converge(id, work, { timeoutMs: 0 });
+  }
+
+  /** @throws SkerryError `wrong-state` when it runs and `force` is not given */
+  async delete(id: string, { force }: { force: boolean }, work: WorkOptions): Promise<void> {
+    await this.#ports.vms.update(id, ({ spec, status, name }) => {
+      const stopped = status.state === 'stopped' || status.state === 'crashed' || status.state === 'deleting';
+      if (!stopped && !force) {
+        throw new SkerryError('wrong-state', `${name} is ${status.state}`, {
+          remedy: `Stop it first (\`skerry stop ${name}\`), or delete it as it is with --force.`,
+        });
+      }
+      return { spec: { ...spec, power: 'stopped' }, status: { ...status, state: 'deleting' } };
+    });
+    await this.#ports.controller.kill(id);
+    await this.#ports.controller.converge(id, work);
+  }
+
+  /** Changes what is asked of it; what its running process can't take up is said by the caller. */
+  async setSpec(id: string, change: (spec: VmSpec) => VmSpec): Promise<Vm> {
+    return this.#wish(id, change);
+  }
+
+  /** @throws SkerryError `timeout`, `wrong-state` (it can't become so any more) */
+  async wait(id: string, condition: WaitCondition, timeoutMs: number, signal?: AbortSignal): Promise<Vm> {
+    const deadline = AbortSignal.timeout(timeoutMs);
+    const stop = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
+    const { vms } = this.#ports;
+    let vm = await this.get(id);
+    if (isMet(vm, condition)) return vm;
+    try {
+      for await (const event of vms.watch({ fromRevision: vm.revision + 1, signal: stop })) {
+        if (event.id !== id) continue;
+        if (event.type === 'delete') throw new SkerryError('not-found', `${vm.name} was deleted meanwhile`, { remedy: 'See `skerry list`.' });
+        vm = event.resource as Vm;
+        if (isMet(vm, condition)) return vm;
+      }
+    } catch (error) {
+      if (!stop.aborted) throw error;
+    }
+    if (!deadline.aborted) throw new SkerryError('cancelled', 'Cancelled');
+    const health = vm.status.healthMessage === undefined ? '' : ` (${vm.status.healthMessage})`;
+    throw new SkerryError('timeout', `${vm.name} is not ${describeCondition(condition)} after ${timeoutMs} ms: it is ${describeState(vm)}, health ${vm.status.health}${health}`, {
+      remedy: `See \`skerry info ${vm.name}\` and \`skerry logs ${vm.name}\`, or give a longer --timeout.`,
+    });
+  }
+
+  /** @throws SkerryError `wrong-state`, `unavailable` */
+  async agent(ref: string): Promise<AgentClient> {
+    const vm = await this.get(ref);
+    const live = this.#ports.controller.live(vm.id);
+    if (live === undefined || vm.status.state !== 'running') {
+      throw new SkerryError('wrong-state', `${vm.name} is ${describeState(vm)}, not running`, {
+        remedy: vm.status.state === 'paused' ? `Type \`skerry resume ${vm.name}\`.` : `Type \`skerry start ${vm.name}\`.`,
+      });
+    }
+    return live.agent;
+  }
+
+  async #wish(id: string, change: (spec: VmSpec, status: VmStatus) => VmSpec): Promise<Vm> {
+    return (await this.#ports.vms.update(id, ({ spec, status, name }) => {
+      if (status.state === 'deleting') throw new SkerryError('wrong-state', `${name} is being deleted`, { remedy: 'Choose another VM.' });
+      return { spec: change(spec, status) };
+    })) as Vm;
+  }
+}
+
+
+function isMet(vm: Vm, condition: WaitCondition): boolean {
+  const { state, agent, health } = vm.status;
+  if (condition === 'stopped') return state === 'stopped' || state === 'crashed';
+  if (state !== 'running') return false;
+  if (condition === 'agent') return agent?.connected === true;
+  return vm.spec.health === undefined ? agent?.connected === true : health === 'healthy';
+}
+
+function describeCondition(condition: WaitCondition): string {
+  return condition === 'agent' ? 'answering' : condition;
+}
+
+function assertMemory(spec: VmSpec, minMemoryMib: number): void {
+  if (spec.memoryMib >= minMemoryMib) return;
+  throw new SkerryError('invalid', `${spec.memoryMib} MiB of memory is too little: the image '${spec.image}' needs ${minMemoryMib} MiB`, {
+    remedy: `Ask for at least --memory ${minMemoryMib}Mi.`,
+  });
+}
+
+function notRunning(id: string, what: string): SkerryError {
+  return new SkerryError('wrong-state', `A VM that does not run can not be ${what}`, {
+    remedy: 'Start it first: `skerry start`.',
+    details: { id },
+  });
+}
+
+function nameTaken(name: string): SkerryError {
+  return new SkerryError('conflict', `There is a vm '${name}' already`, {
+    remedy: `Choose another name, or delete it: \`skerry delete ${name}\`.`,
+  });
+}
