@@ -61,7 +61,11 @@ afterEach(async () => {
 });
 
 /** The guest's side of a connection: SYN, then ACK; the greeting's text, or undefined after a second of silence. */
-async function greeting(guest: FrameStream, to: { mac: string; address: string }, from: number): Promise<string | undefined> {
+async function greeting(
+  guest: FrameStream,
+  to: { mac: string; address: string },
+  from: number,
+): Promise<string | undefined> {
   guest.send(tcpFrame(GUEST, to, { from, to: 7000, flags: SYN, sequence: 1000 }));
   const mine = (frame: Buffer) => tcpOf(frame)?.to === from;
   const synAck = await guest.receive((frame) => mine(frame) && tcpOf(frame)!.flags === (SYN | ACK), 1000);

@@ -52,9 +52,16 @@ export function parseSwitchConfig(value: unknown): SwitchConfig {
   const root = object(value, 'config');
   if (root['version'] !== 1) fail('config.version', 'is not 1: this switch knows no other');
   const segments = array(root['segments'], 'segments').map((item, i) => parseSegment(item, `segments[${i}]`));
-  distinct(segments.map((segment) => segment.id), 'segments', 'id');
   distinct(
-    segments.flatMap((s) => [...s.ports.map((p) => p.socketPath), ...(s.egress === undefined ? [] : [s.egress.socketPath])]),
+    segments.map((segment) => segment.id),
+    'segments',
+    'id',
+  );
+  distinct(
+    segments.flatMap((s) => [
+      ...s.ports.map((p) => p.socketPath),
+      ...(s.egress === undefined ? [] : [s.egress.socketPath]),
+    ]),
     'segments',
     'socketPath',
   );
@@ -69,7 +76,11 @@ function parseSegment(value: unknown, at: string): Segment {
   const gateway = ipv4(raw['gateway'], `${at}.gateway`);
   if (!inCidr(subnet, parseIpv4(gateway)!)) fail(`${at}.gateway`, `is not in ${subnetText}`);
   const ports = array(raw['ports'], `${at}.ports`).map((item, i) => parsePort(item, `${at}.ports[${i}]`));
-  distinct(ports.map((port) => port.id), `${at}.ports`, 'id');
+  distinct(
+    ports.map((port) => port.id),
+    `${at}.ports`,
+    'id',
+  );
   distinct([...ports.map((port) => port.mac), mac(raw['gatewayMac'], `${at}.gatewayMac`)], `${at}.ports`, 'mac');
   distinct([...ports.flatMap((port) => port.addresses), gateway], `${at}.ports`, 'address');
   const egress = raw['egress'];

@@ -1,4 +1,14 @@
-export { cidrsOverlap, formatIpv4, formatMac, inCidr, lastAddress, parseCidr, parseIpv4, parseMac, type Cidr } from './address.ts';
+export {
+  cidrsOverlap,
+  formatIpv4,
+  formatMac,
+  inCidr,
+  lastAddress,
+  parseCidr,
+  parseIpv4,
+  parseMac,
+  type Cidr,
+} from './address.ts';
 export { connectSwitch, type SwitchClient } from './client.ts';
 export { parseSwitchConfig, type Segment, type SegmentPort, type SwitchConfig } from './config.ts';
 export { DROP_REASONS, type DropReason } from './decide.ts';

@@ -34,7 +34,9 @@ export class Switch {
     this.#flows = config.segments.map((segment) => {
       const ports = segment.ports.map((port) => this.#port(port.id, port.socketPath, wanted));
       const egress =
-        segment.egress === undefined ? undefined : this.#port(`${segment.id} egress`, segment.egress.socketPath, wanted);
+        segment.egress === undefined
+          ? undefined
+          : this.#port(`${segment.id} egress`, segment.egress.socketPath, wanted);
       return new SegmentFlow(compileSegment(segment, this.#ownAddresses), ports, egress, this.#resolver);
     });
     for (const [path, port] of this.#ports) {

@@ -18,7 +18,9 @@ describe('within the segment', () => {
     expect(fromWeb(udp(WEB, DB))).toBe(1);
     expect(fromWeb(udp(WEB, everyone))).toBe(VERDICT.flood);
     expect(fromWeb(udp(WEB, { mac: '02:00:00:00:00:77', address: '10.213.4.77' }))).toBe(VERDICT.flood);
-    expect(fromWeb(arp({ operation: 1, senderMac: WEB.mac, sender: WEB.address, target: DB.address }))).toBe(VERDICT.flood);
+    expect(fromWeb(arp({ operation: 1, senderMac: WEB.mac, sender: WEB.address, target: DB.address }))).toBe(
+      VERDICT.flood,
+    );
   });
 
   test('a station without a link neither sends nor receives', () => {
@@ -44,9 +46,21 @@ describe('spoofing', () => {
     ["the gateway's address", 'foreign-address', udp({ ...WEB, address: '10.213.4.1' }, DB)],
     ['an address of the outside', 'foreign-address', udp({ ...WEB, address: '192.0.2.9' }, outside('198.51.100.1'))],
     ['no address, to a guest', 'foreign-address', udp({ ...WEB, address: '0.0.0.0' }, DB)],
-    ['ARP that claims a foreign address', 'foreign-arp', arp({ operation: 2, senderMac: WEB.mac, sender: '10.213.4.1', target: DB.address })],
-    ['ARP that claims a foreign MAC', 'foreign-arp', arp({ operation: 2, senderMac: DB.mac, sender: WEB.address, target: DB.address, from: WEB.mac })],
-    ['an ARP reply for 0.0.0.0', 'foreign-arp', arp({ operation: 2, senderMac: WEB.mac, sender: '0.0.0.0', target: DB.address })],
+    [
+      'ARP that claims a foreign address',
+      'foreign-arp',
+      arp({ operation: 2, senderMac: WEB.mac, sender: '10.213.4.1', target: DB.address }),
+    ],
+    [
+      'ARP that claims a foreign MAC',
+      'foreign-arp',
+      arp({ operation: 2, senderMac: DB.mac, sender: WEB.address, target: DB.address, from: WEB.mac }),
+    ],
+    [
+      'an ARP reply for 0.0.0.0',
+      'foreign-arp',
+      arp({ operation: 2, senderMac: WEB.mac, sender: '0.0.0.0', target: DB.address }),
+    ],
     ['a DHCP server', 'rogue-dhcp', udp(WEB, DB, { sourcePort: 67, port: 68 })],
     ['IPv6', 'other-protocol', ethernetFrame(mac('33:33:00:00:00:01'), mac(WEB.mac), 0x86dd, Buffer.alloc(60))],
     ['a VLAN tag', 'other-protocol', ethernetFrame(mac(DB.mac), mac(WEB.mac), 0x8100, Buffer.alloc(60))],
@@ -56,7 +70,9 @@ describe('spoofing', () => {
   });
 
   test('the question whether an address is free, and DHCP without one, pass', () => {
-    expect(fromWeb(arp({ operation: 1, senderMac: WEB.mac, sender: '0.0.0.0', target: WEB.address }))).toBe(VERDICT.flood);
+    expect(fromWeb(arp({ operation: 1, senderMac: WEB.mac, sender: '0.0.0.0', target: WEB.address }))).toBe(
+      VERDICT.flood,
+    );
     const dhcp = udp({ ...WEB, address: '0.0.0.0' }, everyone, { sourcePort: 68, port: 67 });
     expect(fromWeb(dhcp)).toBe(VERDICT.dhcp);
   });
@@ -64,7 +80,9 @@ describe('spoofing', () => {
 
 describe('the gateway', () => {
   test('answers ARP, ping, DNS and DHCP', () => {
-    expect(fromWeb(arp({ operation: 1, senderMac: WEB.mac, sender: WEB.address, target: '10.213.4.1' }))).toBe(VERDICT.arp);
+    expect(fromWeb(arp({ operation: 1, senderMac: WEB.mac, sender: WEB.address, target: '10.213.4.1' }))).toBe(
+      VERDICT.arp,
+    );
     expect(fromWeb(ipv4Frame(ends(WEB, outside('10.213.4.1')), 1, Buffer.alloc(8)))).toBe(VERDICT.icmp);
     expect(fromWeb(udp(WEB, outside('10.213.4.1'), { port: 53 }))).toBe(VERDICT.dns);
     expect(fromWeb(udp(WEB, outside('10.213.4.1'), { sourcePort: 68, port: 67 }))).toBe(VERDICT.dhcp);
@@ -125,13 +143,20 @@ describe('hostile frames', () => {
   const seeds = [
     udp(WEB, DB),
     udp(WEB, outside('198.51.100.1')),
-    udp(WEB, outside('10.213.4.1'), { port: 53, payload: Buffer.from('123401000001000000000000037765620000010001', 'hex') }),
+    udp(WEB, outside('10.213.4.1'), {
+      port: 53,
+      payload: Buffer.from('123401000001000000000000037765620000010001', 'hex'),
+    }),
     udp({ ...WEB, address: '0.0.0.0' }, everyone, { sourcePort: 68, port: 67, payload: Buffer.alloc(300, 1) }),
     ipv4Frame(ends(WEB, outside('10.213.4.1')), 1, Buffer.from([8, 0, 0xf7, 0xff, 0, 0, 0, 0])),
     arp({ operation: 1, senderMac: WEB.mac, sender: WEB.address, target: '10.213.4.1' }),
   ];
   const mutated = fc
-    .tuple(fc.constantFrom(...seeds), fc.array(fc.tuple(fc.nat(), fc.nat({ max: 255 })), { maxLength: 4 }), fc.nat({ max: 40 }))
+    .tuple(
+      fc.constantFrom(...seeds),
+      fc.array(fc.tuple(fc.nat(), fc.nat({ max: 255 })), { maxLength: 4 }),
+      fc.nat({ max: 40 }),
+    )
     .map(([seed, changes, cut]) => {
       const frame = Buffer.from(seed);
       for (const [at, value] of changes) frame[12 + (at % (frame.length - 12))] = value;
@@ -162,7 +187,10 @@ describe('hostile frames', () => {
     ['13 bytes', udp(WEB, DB).subarray(0, 13)],
     ['half an IPv4 header', udp(WEB, DB).subarray(0, 30)],
     ['a length past the end', udp(WEB, DB).subarray(0, 40)],
-    ['a header of 4 bytes', Buffer.concat([udp(WEB, DB).subarray(0, 14), Buffer.from([0x41]), udp(WEB, DB).subarray(15)])],
+    [
+      'a header of 4 bytes',
+      Buffer.concat([udp(WEB, DB).subarray(0, 14), Buffer.from([0x41]), udp(WEB, DB).subarray(15)]),
+    ],
     ['half an ARP', arp({ operation: 1, senderMac: WEB.mac, sender: WEB.address, target: DB.address }).subarray(0, 41)],
     ['a UDP header cut short', ipv4Frame(ends(WEB, DB), 17, Buffer.alloc(7))],
   ])('%s is malformed', (_, frame) => {

@@ -13,7 +13,11 @@ export const GATEWAY_MAC = '52:55:0a:d5:04:01';
 export const WEB = { mac: '02:00:00:00:00:0a', address: '10.213.4.10' };
 export const DB = { mac: '02:00:00:00:00:0b', address: '10.213.4.11' };
 
-export function segmentPort(id: string, station: { mac: string; address: string }, more: Partial<SegmentPort> = {}): SegmentPort {
+export function segmentPort(
+  id: string,
+  station: { mac: string; address: string },
+  more: Partial<SegmentPort> = {},
+): SegmentPort {
   return {
     id,
     socketPath: `/run/${id}`,
@@ -64,12 +68,22 @@ export function udp(
   destination: { mac: string; address: string },
   options: { sourcePort?: number; port?: number; payload?: Buffer } = {},
 ): Buffer {
-  return udpFrame(ends(source, destination), options.sourcePort ?? 40_000, options.port ?? 9, options.payload ?? Buffer.from('hi'));
+  return udpFrame(
+    ends(source, destination),
+    options.sourcePort ?? 40_000,
+    options.port ?? 9,
+    options.payload ?? Buffer.from('hi'),
+  );
 }
 
-export function arp(
-  options: { operation: number; senderMac: string; sender: string; target: string; from?: string; to?: string },
-): Buffer {
+export function arp(options: {
+  operation: number;
+  senderMac: string;
+  sender: string;
+  target: string;
+  from?: string;
+  to?: string;
+}): Buffer {
   const payload = Buffer.alloc(28);
   payload.writeUInt32BE(0x0001_0800, 0);
   payload.writeUInt16BE(0x0604, 4);
@@ -77,5 +91,10 @@ export function arp(
   payload.writeUIntBE(mac(options.senderMac), 8, 6);
   payload.writeUInt32BE(ip(options.sender), 14);
   payload.writeUInt32BE(ip(options.target), 24);
-  return ethernetFrame(mac(options.to ?? 'ff:ff:ff:ff:ff:ff'), mac(options.from ?? options.senderMac), ETHERTYPE_ARP, payload);
+  return ethernetFrame(
+    mac(options.to ?? 'ff:ff:ff:ff:ff:ff'),
+    mac(options.from ?? options.senderMac),
+    ETHERTYPE_ARP,
+    payload,
+  );
 }

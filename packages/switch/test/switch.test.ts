@@ -50,7 +50,13 @@ test('frames cross in order; spoofed ones do not; names are answered; stats say 
   await using directory = await temporaryDirectory();
   await using at = await shopOf(directory.path);
   await at.sync(shop(directory.path));
-  at.web.send(numbered(0), udp({ ...WEB, address: DB.address }, DB), numbered(1), udp(WEB, GATEWAY, { port: 53, payload: DNS_QUERY }), numbered(2));
+  at.web.send(
+    numbered(0),
+    udp({ ...WEB, address: DB.address }, DB),
+    numbered(1),
+    udp(WEB, GATEWAY, { port: 53, payload: DNS_QUERY }),
+    numbered(2),
+  );
   for (const n of [0, 1, 2]) expect(payloadOf(await at.db.receive()).toString()).toBe(`${n}`);
   const answer = payloadOf(await at.web.receive());
   expect(answer.subarray(-4)).toEqual(Buffer.from([10, 213, 4, 11]));
@@ -70,11 +76,14 @@ test('a sync keeps the connections of ports that stay, and loses no frame', asyn
   await at.sync(config);
   for (let n = 0; n < 200; n += 1) {
     at.web.send(numbered(n));
-    if (n % 10 === 0) void at.target.client.call('sync', n % 20 === 0 ? shop(directory.path, { domain: 'other' }) : config);
+    if (n % 10 === 0)
+      void at.target.client.call('sync', n % 20 === 0 ? shop(directory.path, { domain: 'other' }) : config);
     if (n % 25 === 0) await sleep(1);
   }
   await until(() => at.db.frames.length === 200);
-  expect(at.db.frames.map((frame) => Number(payloadOf(frame).toString()))).toEqual(Array.from({ length: 200 }, (_, i) => i));
+  expect(at.db.frames.map((frame) => Number(payloadOf(frame).toString()))).toEqual(
+    Array.from({ length: 200 }, (_, i) => i),
+  );
   expect([at.web.connections, at.db.connections]).toEqual([1, 1]);
   // One that goes is closed, the other stays.
   const web = config.segments[0]!.ports[0]!;
@@ -146,7 +155,10 @@ test('bad requests get an error and change nothing', async () => {
   raw.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
   await until(() => text.split('\n').length === 4);
   raw.destroy();
-  const errors = text.trim().split('\n').map((line) => (JSON.parse(line) as { error: { code: string } }).error.code);
+  const errors = text
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { error: { code: string } }).error.code);
   expect(errors).toEqual(['invalid', 'invalid', 'invalid']);
   expect((await at.target.client.call('state')).segments[0]!.ports).toHaveLength(2);
 });

@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto';
 import { SkerryError } from '@skerry/api';
-import { cidrsOverlap, formatIpv4, formatMac, inCidr, lastAddress, parseCidr, parseIpv4, type Cidr } from '@skerry/switch';
+import {
+  cidrsOverlap,
+  formatIpv4,
+  formatMac,
+  inCidr,
+  lastAddress,
+  parseCidr,
+  parseIpv4,
+  type Cidr,
+} from '@skerry/switch';
 
 /** Which subnet, address and MAC something gets. Pure: what is taken is passed in, so that what is given stays given. */
 

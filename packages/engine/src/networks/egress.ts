@@ -2,7 +2,16 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { inspectJail, killJailed, launchJail, UID_BASE, UID_COUNT, watchExit, type JailHost, type JailSpec } from '../hypervisors/jail/index.ts';
+import {
+  inspectJail,
+  killJailed,
+  launchJail,
+  UID_BASE,
+  UID_COUNT,
+  watchExit,
+  type JailHost,
+  type JailSpec,
+} from '../hypervisors/jail/index.ts';
 import { slirpDnsOf } from './addresses.ts';
 
 /**

@@ -19,7 +19,11 @@ export async function readHostNetwork(): Promise<HostNetwork> {
     .flatMap((list) => list ?? [])
     .filter((address) => address.family === 'IPv4')
     .map((address) => address.address);
-  return { addresses: addresses.toSorted(), routes: parseRoutes(routes ?? ''), resolvers: parseResolvers(resolvConf ?? '') };
+  return {
+    addresses: addresses.toSorted(),
+    routes: parseRoutes(routes ?? ''),
+    resolvers: parseResolvers(resolvConf ?? ''),
+  };
 }
 
 /** /proc/net/route: a heading, then lines whose 2nd and 8th fields are destination and mask, hexadecimal in host order. */

@@ -1,4 +1,12 @@
-export { allocateAddress, allocateSubnet, checkSubnet, gatewayMacOf, gatewayOf, macFor, SUBNET_POOL } from './addresses.ts';
+export {
+  allocateAddress,
+  allocateSubnet,
+  checkSubnet,
+  gatewayMacOf,
+  gatewayOf,
+  macFor,
+  SUBNET_POOL,
+} from './addresses.ts';
 export { egressArgv, EgressService, type EgressNetwork, type EgressOptions } from './egress.ts';
 export { ForwardService, type Dial, type PortForward } from './forward.ts';
 export { parseResolvers, parseRoutes, readHostNetwork, type HostNetwork } from './host-facts.ts';

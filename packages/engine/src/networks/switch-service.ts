@@ -183,7 +183,10 @@ async function translated<T>(call: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (!(error instanceof SwitchError)) throw error;
     throw new SkerryError(CODES[error.code], `The switch: ${error.message}`, {
-      remedy: error.code === 'invalid' ? 'This is a bug in Skerry: report it.' : 'Try again: it is started anew when it has died.',
+      remedy:
+        error.code === 'invalid'
+          ? 'This is a bug in Skerry: report it.'
+          : 'Try again: it is started anew when it has died.',
       cause: error,
     });
   }

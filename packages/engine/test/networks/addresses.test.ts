@@ -28,7 +28,9 @@ describe('subnets', () => {
   });
 
   test('what is given never overlaps what is taken', () => {
-    const subnet = fc.tuple(fc.nat({ max: 255 }), fc.integer({ min: 18, max: 30 })).map(([c, n]) => `10.213.${c}.0/${n}`);
+    const subnet = fc
+      .tuple(fc.nat({ max: 255 }), fc.integer({ min: 18, max: 30 }))
+      .map(([c, n]) => `10.213.${c}.0/${n}`);
     fc.assert(
       fc.property(fc.array(subnet, { maxLength: 20 }), fc.array(subnet, { maxLength: 5 }), (used, routes) => {
         const all = [...used, ...routes].map((text) => parseCidr(text)!);

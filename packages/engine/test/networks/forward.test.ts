@@ -137,7 +137,11 @@ test('a port in use is told before anything changes, with one that is free', asy
   // Taken back: the old one works again.
   expect(forwards.forwards).toEqual([forward(before, 'web')]);
   expect((await exchange(before, Buffer.from('abc'))).toString()).toBe('cba');
-  await expect(forwards.sync([forward(before, 'web'), forward(before, 'db')])).rejects.toMatchObject({ code: 'in-use' });
-  await expect(forwards.sync([{ ...forward(before, 'web'), hostAddress: '192.0.2.200' }])).rejects.toMatchObject({ code: 'invalid' });
+  await expect(forwards.sync([forward(before, 'web'), forward(before, 'db')])).rejects.toMatchObject({
+    code: 'in-use',
+  });
+  await expect(forwards.sync([{ ...forward(before, 'web'), hostAddress: '192.0.2.200' }])).rejects.toMatchObject({
+    code: 'invalid',
+  });
   await forwards.assertPortsFree([forward(before, 'web')]);
 });

@@ -24,7 +24,11 @@ const nic = (networkId: string, n: number, net: number) => ({
   address: `10.213.${net}.1${n}`,
   socketPath: `/run/skerry/v/${n}/nic${net}`,
 });
-const web: PlannedVm = { id: 'vm-web', name: 'shop/web', nics: [nic('n-front', 0, 0), { ...nic('n-back', 0, 1), linkUp: false }] };
+const web: PlannedVm = {
+  id: 'vm-web',
+  name: 'shop/web',
+  nics: [nic('n-front', 0, 0), { ...nic('n-back', 0, 1), linkUp: false }],
+};
 const db: PlannedVm = { id: 'vm-db', name: 'db', nics: [nic('n-back', 1, 1)] };
 const host = { addresses: ['192.0.2.2', '127.0.0.1'], resolvers: ['192.0.2.53'] };
 
@@ -43,8 +47,22 @@ test('networks and VMs become segments and ports', () => {
         hostAddresses: ['10.213.0.0/16', '10.213.0.0/24', '10.213.1.0/24', '127.0.0.1', '192.0.2.2'],
         upstreamDns: [],
         ports: [
-          { id: 'vm-db/0', socketPath: '/run/skerry/v/1/nic1', mac: '02:00:00:00:01:01', addresses: ['10.213.1.11'], names: ['db'], linkUp: true },
-          { id: 'vm-web/1', socketPath: '/run/skerry/v/0/nic1', mac: '02:00:00:00:01:00', addresses: ['10.213.1.10'], names: ['web'], linkUp: false },
+          {
+            id: 'vm-db/0',
+            socketPath: '/run/skerry/v/1/nic1',
+            mac: '02:00:00:00:01:01',
+            addresses: ['10.213.1.11'],
+            names: ['db'],
+            linkUp: true,
+          },
+          {
+            id: 'vm-web/1',
+            socketPath: '/run/skerry/v/0/nic1',
+            mac: '02:00:00:00:01:00',
+            addresses: ['10.213.1.10'],
+            names: ['web'],
+            linkUp: false,
+          },
         ],
       },
       {
@@ -56,7 +74,16 @@ test('networks and VMs become segments and ports', () => {
         egress: { socketPath: '/run/skerry/egress/1/s' },
         hostAddresses: ['10.213.0.0/16', '10.213.0.0/24', '10.213.1.0/24', '127.0.0.1', '192.0.2.2'],
         upstreamDns: ['192.0.2.53'],
-        ports: [{ id: 'vm-web/0', socketPath: '/run/skerry/v/0/nic0', mac: '02:00:00:00:00:00', addresses: ['10.213.0.10'], names: ['web'], linkUp: true }],
+        ports: [
+          {
+            id: 'vm-web/0',
+            socketPath: '/run/skerry/v/0/nic0',
+            mac: '02:00:00:00:00:00',
+            addresses: ['10.213.0.10'],
+            names: ['web'],
+            linkUp: true,
+          },
+        ],
       },
     ],
   });
@@ -85,7 +112,10 @@ tun0	0000D50A	00000000	0001	0	0	0	0000FFFF	0	0	0
 `;
   expect(parseRoutes(routes)).toEqual(['0.0.0.0/0', '192.0.2.0/24', '10.213.0.0/16']);
   expect(parseRoutes('')).toEqual([]);
-  expect(parseResolvers('# x\nsearch a.b\nnameserver 192.0.2.53\n nameserver ::1 \nnameserver bad\n')).toEqual(['192.0.2.53', '::1']);
+  expect(parseResolvers('# x\nsearch a.b\nnameserver 192.0.2.53\n nameserver ::1 \nnameserver bad\n')).toEqual([
+    '192.0.2.53',
+    '::1',
+  ]);
   const real = await readHostNetwork();
   expect(real.addresses).toContain('127.0.0.1');
 });

@@ -48,7 +48,12 @@ async function service(log?: (line: string) => void): Promise<SwitchService> {
 
 function config() {
   const network = { id: 'n', subnet: '10.213.0.0/24', gateway: '10.213.0.1' };
-  const nic = { networkId: 'n', mac: '02:00:00:00:00:01', address: '10.213.0.10', socketPath: join(runtimeDir, 'nic0') };
+  const nic = {
+    networkId: 'n',
+    mac: '02:00:00:00:00:01',
+    address: '10.213.0.10',
+    socketPath: join(runtimeDir, 'nic0'),
+  };
   return switchConfig([network], [{ id: 'vm', name: 'web', nics: [nic] }], { addresses: [], resolvers: [] });
 }
 

@@ -1,4 +1,12 @@
-import { ETHERNET_HEADER_BYTES, ETHERTYPE_ARP, ethernetFrame, readMac, readUint16, readUint32, writeMac } from './ethernet.ts';
+import {
+  ETHERNET_HEADER_BYTES,
+  ETHERTYPE_ARP,
+  ethernetFrame,
+  readMac,
+  readUint16,
+  readUint32,
+  writeMac,
+} from './ethernet.ts';
 
 /** ARP for IPv4 over Ethernet (RFC 826). */
 

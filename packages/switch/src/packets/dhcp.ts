@@ -51,7 +51,7 @@ function addressOption(data: Buffer | undefined): number | undefined {
 /** @returns undefined when an option runs over the end; the end option itself may be missing */
 function readOptions(message: Buffer, start: number): Map<number, Buffer> | undefined {
   const options = new Map<number, Buffer>();
-  for (let at = start; at < message.length; ) {
+  for (let at = start; at < message.length;) {
     const code = message[at]!;
     if (code === 255) break;
     if (code === 0) {
@@ -113,7 +113,10 @@ function dhcpReply(request: DhcpRequest, messageType: number, lease: Lease): Buf
   fixed.writeUInt32BE(nak || inform ? 0 : lease.address, 16);
   writeMac(fixed, 28, request.clientMac);
   fixed.writeUInt32BE(COOKIE, FIXED_BYTES);
-  const options = [option(OPTION_MESSAGE_TYPE, Buffer.from([messageType])), option(OPTION_SERVER, uint32(lease.server))];
+  const options = [
+    option(OPTION_MESSAGE_TYPE, Buffer.from([messageType])),
+    option(OPTION_SERVER, uint32(lease.server)),
+  ];
   if (!nak) {
     if (!inform) options.push(option(51, uint32(LEASE_SECONDS)));
     options.push(option(1, uint32(lease.mask)), option(28, uint32(lease.broadcast)), option(6, uint32(lease.server)));

@@ -164,7 +164,8 @@ describe('DNS (RFC 1035)', () => {
 });
 
 describe('DHCP (RFC 2131)', () => {
-  const message = (options: string) => hex(`
+  const message = (options: string) =>
+    hex(`
     01 01 06 00 deadbeef 0003 0000                       # request, Ethernet; transaction; 3 s; no flags
     00000000 00000000 00000000 00000000                  # no addresses
     02000000000a 00000000000000000000                    # chaddr

@@ -23,7 +23,17 @@ test('addresses survive their text', () => {
 });
 
 test('a UDP frame is read as it was made, and no longer once a byte of it changed', () => {
-  const station = fc.tuple(macAddress, macAddress, address, address, port, port, bytes(300), fc.nat(), fc.integer({ min: 1, max: 255 }));
+  const station = fc.tuple(
+    macAddress,
+    macAddress,
+    address,
+    address,
+    port,
+    port,
+    bytes(300),
+    fc.nat(),
+    fc.integer({ min: 1, max: 255 }),
+  );
   fc.assert(
     fc.property(station, ([sourceMac, destinationMac, source, destination, from, to, payload, at, flip]) => {
       const frame = udpFrame({ sourceMac, destinationMac, source, destination }, from, to, payload);
