@@ -19,7 +19,7 @@ export async function installedSchema(binary = 'qemu-system-x86_64'): Promise<In
   const child = spawn(binary, argv, { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => child.once('close', resolve));
   try {
-    await using client = await QmpClient.connect(Duplex.from({ readable: child.stdout, writable: child.stdin }));
+    const client = await QmpClient.connect(Duplex.from({ readable: child.stdout, writable: child.stdin }));
     const entities = (await client.execute('query-qmp-schema')) as unknown as readonly Entity[];
     await client.execute('quit');
     return { version: client.version, entities };

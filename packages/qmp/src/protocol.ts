@@ -27,7 +27,8 @@ export function parseMessage(line: string): QmpMessage {
       kind: 'event',
       event: string(message['event'], 'event'),
       data: message['data'] ?? {},
-      atMs: number(stamp['seconds'], 'seconds') * 1000 + Math.floor(number(stamp['microseconds'], 'microseconds') / 1000),
+      atMs:
+        number(stamp['seconds'], 'seconds') * 1000 + Math.floor(number(stamp['microseconds'], 'microseconds') / 1000),
     };
   }
   if ('error' in message) {

@@ -22,7 +22,7 @@ describe('QmpClient', () => {
     client.close();
   });
 
-  it('gives QEMU\'s refusal as a QmpError with class and description', async () => {
+  it("gives QEMU's refusal as a QmpError with class and description", async () => {
     const { client, peer } = await connected();
     const refused = client.execute('device_del', { id: 'nic9' });
     const { id } = await peer.command(1);
@@ -38,27 +38,35 @@ describe('QmpClient', () => {
 
   it('reads any sequence of answers and events alike however it is cut', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.boolean(), { maxLength: 20 }), fc.array(fc.nat(), { maxLength: 30 }), async (kinds, cuts) => {
-        const { client, peer } = await connected();
-        const seen: QmpEvent[] = [];
-        client.onEvent((event) => seen.push(event));
-        const answers = kinds.filter((isAnswer) => isAnswer).map(() => client.execute('query-name'));
-        let id = 1;
-        const text = kinds.map((isAnswer) => {
-          if (!isAnswer) return `${JSON.stringify(EVENT)}\r\n`;
-          id += 1;
-          return `${JSON.stringify({ return: { name: `žluť${id}` }, id })}\r\n`;
-        });
-        const bytes = Buffer.from(text.join(''));
-        const places = [0, ...cuts.map((place) => place % (bytes.length + 1)).toSorted((a, b) => a - b), bytes.length];
-        for (const [index, end] of places.slice(1).entries()) {
-          if (end > (places[index] ?? 0)) peer.stream.write(bytes.subarray(places[index], end));
-        }
-        expect(await Promise.all(answers)).toEqual(answers.map((_, index) => ({ name: `žluť${index + 2}` })));
-        await new Promise((resolve) => setImmediate(resolve));
-        expect(seen).toHaveLength(kinds.length - answers.length);
-        client.close();
-      }),
+      fc.asyncProperty(
+        fc.array(fc.boolean(), { maxLength: 20 }),
+        fc.array(fc.nat(), { maxLength: 30 }),
+        async (kinds, cuts) => {
+          const { client, peer } = await connected();
+          const seen: QmpEvent[] = [];
+          client.onEvent((event) => seen.push(event));
+          const answers = kinds.filter((isAnswer) => isAnswer).map(() => client.execute('query-name'));
+          let id = 1;
+          const text = kinds.map((isAnswer) => {
+            if (!isAnswer) return `${JSON.stringify(EVENT)}\r\n`;
+            id += 1;
+            return `${JSON.stringify({ return: { name: `žluť${id}` }, id })}\r\n`;
+          });
+          const bytes = Buffer.from(text.join(''));
+          const places = [
+            0,
+            ...cuts.map((place) => place % (bytes.length + 1)).toSorted((a, b) => a - b),
+            bytes.length,
+          ];
+          for (const [index, end] of places.slice(1).entries()) {
+            if (end > (places[index] ?? 0)) peer.stream.write(bytes.subarray(places[index], end));
+          }
+          expect(await Promise.all(answers)).toEqual(answers.map((_, index) => ({ name: `žluť${index + 2}` })));
+          await new Promise((resolve) => setImmediate(resolve));
+          expect(seen).toHaveLength(kinds.length - answers.length);
+          client.close();
+        },
+      ),
       { numRuns: 40 },
     );
   });
@@ -87,8 +95,9 @@ describe('QmpClient', () => {
     const { client, peer } = await connected();
     const waiting = [client.execute('query-status'), client.execute('stop')];
     peer.say(text);
-    for (const one of waiting) await expect(one).rejects.toMatchObject({ code: 'unavailable', message: why });
-    expect(await client.closed).toMatchObject({ message: why });
+    for (const one of waiting)
+      await expect(one).rejects.toMatchObject({ code: 'unavailable', message: expect.stringMatching(why) });
+    expect(await client.closed).toMatchObject({ message: expect.stringMatching(why) });
     await expect(client.execute('cont')).rejects.toMatchObject({ code: 'unavailable' });
     expect(peer.commands).toHaveLength(3);
   });
@@ -98,7 +107,10 @@ describe('QmpClient', () => {
     const waiting = client.execute('query-status');
     const block = Buffer.alloc(1024 * 1024, ' ');
     for (let sent = 0; sent <= 16; sent += 1) peer.stream.write(block);
-    await expect(waiting).rejects.toMatchObject({ code: 'unavailable', message: /longer than 16777216 bytes/ });
+    await expect(waiting).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringMatching(/longer than 16777216 bytes/),
+    });
   });
 
   it('gives up a command at its deadline, ignores the late answer and stays usable', async () => {
@@ -118,7 +130,9 @@ describe('QmpClient', () => {
     const waiting = client.execute('query-status', {}, { signal: controller.signal });
     controller.abort();
     await expect(waiting).rejects.toMatchObject({ code: 'cancelled' });
-    await expect(client.execute('stop', {}, { signal: controller.signal })).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(client.execute('stop', {}, { signal: controller.signal })).rejects.toMatchObject({
+      code: 'cancelled',
+    });
     await peer.command(1);
     expect(peer.commands.map((command) => command.execute)).not.toContain('stop');
     client.close();
@@ -146,6 +160,9 @@ describe('QmpClient', () => {
 
   it('says who does not answer when nobody listens', async () => {
     const path = join(tmpdir(), `skerry-${randomUUID().slice(0, 8)}`);
-    await expect(QmpClient.connect(path)).rejects.toMatchObject({ code: 'unavailable', message: new RegExp(path) });
+    await expect(QmpClient.connect(path)).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining(path),
+    });
   });
 });

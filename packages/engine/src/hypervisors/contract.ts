@@ -1,0 +1,184 @@
+import type { JailSpec } from './jail/index.ts';
+
+/**
+ * What every hypervisor driver offers. A driver starts processes that outlive the daemon and finds them again; what a
+ * VM should be, and when, is decided elsewhere.
+ */
+
+/** Where one VM keeps its files. Both directories exist before a start. */
+export interface VmDirs {
+  /** UUID of the VM. */
+  readonly id: string;
+  /** Lock, pid, exit record, logs. No other VM's. */
+  readonly dir: string;
+  /** Its sockets; short, for a socket's path is at most 107 bytes. */
+  readonly runtimeDir: string;
+}
+
+export type DiskFormat = 'qcow2' | 'raw';
+
+/**
+ * An image and what lies under it. The chain is named by the caller: formats are never probed and a backing file's name
+ * is never taken from an image, for both are the guest's to write.
+ */
+export interface DiskImage {
+  readonly path: string;
+  readonly format: DiskFormat;
+  readonly backing?: DiskImage | undefined;
+}
+
+export interface LaunchDisk extends DiskImage {
+  readonly readonly: boolean;
+}
+
+export interface LaunchNic {
+  /** `52:54:00:12:34:56` */
+  readonly mac: string;
+  /** Name in the runtime directory of the socket that the switch connects to, e.g. `nic0`. */
+  readonly socketName: string;
+}
+
+export interface LaunchKernel {
+  readonly which: 'micro' | 'distro';
+  /** Readable for everybody, like the initrd: the VM's user re-opens both. */
+  readonly path: string;
+  readonly initrdPath: string;
+  /** Has our patch that takes the timers' rates from the command line instead of measuring them. */
+  readonly patched: boolean;
+  readonly machine: 'microvm' | 'q35';
+}
+
+/** What confines the process; each is left out where the host can not give it. */
+export interface Isolation {
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  readonly groups?: readonly number[] | undefined;
+  readonly cgroup?: string | undefined;
+  readonly memoryMaxBytes?: number | undefined;
+  readonly pidsMax?: number | undefined;
+  readonly cpuMaxPercent?: number | undefined;
+  readonly rlimits?: JailSpec['rlimits'];
+  readonly nice?: number | undefined;
+}
+
+export interface VmLaunch extends VmDirs {
+  readonly name: string;
+  readonly cpus: number;
+  readonly memoryMib: number;
+  readonly kernel: LaunchKernel;
+  /** In the guest's order: the first is /dev/vda. */
+  readonly disks: readonly LaunchDisk[];
+  readonly nics: readonly LaunchNic[];
+  readonly accelerator: 'kvm' | 'tcg';
+  /** Rate of the host's time stamp counter, kHz. */
+  readonly tscKhz?: number | undefined;
+  readonly extraKernelArgs?: readonly string[] | undefined;
+  readonly isolation: Isolation;
+}
+
+export interface DriverCapabilities {
+  readonly machines: readonly LaunchKernel['machine'][];
+  readonly pause: boolean;
+  readonly adopt: boolean;
+  readonly maxCpus: number;
+  /** Disks and NICs together, by machine. */
+  readonly maxDevices: Readonly<Record<LaunchKernel['machine'], number>>;
+}
+
+export interface WaitOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly timeoutMs?: number | undefined;
+}
+
+export type StartPhase = 'spawn' | 'qmp';
+
+export interface StartOptions extends WaitOptions {
+  /** Called as each phase ends; together they are the whole of `start`. */
+  readonly onPhase?: ((name: StartPhase, ms: number) => void) | undefined;
+}
+
+/** What there is of a VM's process. */
+export type Adoption =
+  | { readonly state: 'alive'; readonly machine: Machine }
+  | { readonly state: 'ended'; readonly exit: MachineExit }
+  /** It was never started, or its traces were removed. */
+  | { readonly state: 'absent' };
+
+export interface Driver {
+  readonly name: string;
+  capabilities(): DriverCapabilities;
+  /** @throws SkerryError `unsupported` when the hypervisor is not installed or too old */
+  probe(options?: WaitOptions): Promise<{ readonly version: string; readonly binary: string }>;
+  /**
+   * Starts a VM; resolves once the hypervisor takes commands (the guest boots meanwhile). When it throws, nothing is left.
+   * @param options timeoutMs default 20,000
+   * @throws SkerryError `unsupported`, `in-use` (it runs already), `failed` (with what the hypervisor said), `timeout`,
+   * `cancelled`
+   */
+  start(launch: VmLaunch, options?: StartOptions): Promise<Machine>;
+  /**
+   * Finds a VM that an earlier daemon started.
+   * @param options timeoutMs default 5,000
+   * @throws SkerryError `timeout`, `unavailable` (alive, but does not answer), `cancelled`
+   */
+  adopt(
+    dirs: VmDirs & { readonly nics: readonly Pick<LaunchNic, 'socketName'>[] },
+    options?: WaitOptions,
+  ): Promise<Adoption>;
+}
+
+export interface MachineEvent {
+  readonly kind: 'paused' | 'resumed' | 'panicked' | 'shutting-down';
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
+  /** The hypervisor's word for why, e.g. `guest-reset`. */
+  readonly cause?: string | undefined;
+}
+
+export interface MachineExit {
+  /** `reset`: the guest rebooted (with acpi=off that is how it powers off, too). `killed`: by us. */
+  readonly kind: 'shutdown' | 'reset' | 'crashed' | 'killed';
+  readonly code: number | null;
+  /** `SIGKILL` and the like. */
+  readonly signal: string | null;
+  /** A sentence for a reader. */
+  readonly reason: string;
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
+}
+
+export interface MachineInfo {
+  readonly driver: string;
+  readonly version: string;
+  readonly accelerator: 'kvm' | 'tcg';
+  readonly cpus: number;
+  readonly memoryMib: number;
+}
+
+/** A VM's process, and our connection to it. */
+export interface Machine {
+  readonly id: string;
+  readonly pid: number;
+  /** Field 22 of /proc/PID/stat: with the pid, names one process for ever. */
+  readonly startTime: string;
+  readonly jailPid: number;
+  /** Confinement that this host could not give. */
+  readonly warnings: readonly string[];
+  readonly sockets: { readonly agent: string; readonly console: string; readonly nics: readonly string[] };
+  readonly files: { readonly console: string; readonly service: string; readonly stderr: string };
+  /** Settles once, never rejects; never after `detach()`. */
+  readonly exited: Promise<MachineExit>;
+  state(): 'running' | 'paused' | 'ended';
+  /** @throws SkerryError `wrong-state` when it has ended; `timeout`, `unavailable` */
+  pause(): Promise<void>;
+  /** @throws SkerryError as `pause` */
+  resume(): Promise<void>;
+  /** Ends it, like pulling the plug; nothing when it has ended. @throws SkerryError `timeout` when even SIGKILL did not help */
+  kill(): Promise<MachineExit>;
+  /** @returns what stops the listening */
+  onEvent(listener: (event: MachineEvent) => void): () => void;
+  /** @throws SkerryError as `pause` */
+  info(): Promise<MachineInfo>;
+  /** Closes our connections; the VM goes on. */
+  detach(): void;
+}

@@ -1,0 +1,29 @@
+import type { DiskImage, LaunchDisk } from '../contract.ts';
+import type { Descriptors } from './plan.ts';
+
+/** Arguments that define the block nodes of one disk, its base first; the disk's own node is called `name`. */
+export function diskNodes(disk: LaunchDisk, name: string, descriptors: Descriptors): string[] {
+  return imageNodes(disk, name, disk.readonly, descriptors);
+}
+
+function imageNodes(image: DiskImage, name: string, readonly: boolean, descriptors: Descriptors): string[] {
+  const backingName = `${name}b`;
+  const under = image.backing === undefined ? [] : imageNodes(image.backing, backingName, true, descriptors);
+  const common = { 'read-only': readonly, discard: 'unmap' };
+  const file = {
+    'node-name': `${name}f`,
+    driver: 'file',
+    filename: descriptors.file(name, image.path, readonly ? 'r' : 'rw'),
+    aio: 'threads',
+    ...common,
+  };
+  const format = {
+    'node-name': name,
+    driver: image.format,
+    file: file['node-name'],
+    // null, not left out: an image's header must never choose a file on the host.
+    ...(image.format === 'qcow2' ? { backing: image.backing === undefined ? null : backingName } : {}),
+    ...common,
+  };
+  return [...under, '-blockdev', JSON.stringify(file), '-blockdev', JSON.stringify(format)];
+}

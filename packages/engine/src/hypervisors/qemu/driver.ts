@@ -1,0 +1,198 @@
+import { SkerryError } from '@skerry/api';
+import { run } from '../../hosts/index.ts';
+import type {
+  Adoption,
+  Driver,
+  DriverCapabilities,
+  Isolation,
+  Machine,
+  StartOptions,
+  VmLaunch,
+  WaitOptions,
+} from '../contract.ts';
+import {
+  describeEnd,
+  inspectJail,
+  killJailed,
+  launchJail,
+  watchExit,
+  type JailEnd,
+  type JailHost,
+  type JailProcess,
+  type JailSpec,
+} from '../jail/index.ts';
+import { MAX_MICROVM_DEVICES, MAX_Q35_DEVICES, qemuPlan } from './args.ts';
+import { machineExit } from './exit.ts';
+import { lastRun, markRun } from './logs.ts';
+import { QemuMachine, type MachineDirs } from './machine.ts';
+import { vmPaths, type QemuPlan } from './plan.ts';
+
+const START_TIMEOUT_MS = 20_000;
+const ADOPT_TIMEOUT_MS = 5000;
+const PROBE_TIMEOUT_MS = 10_000;
+/** After a failure: how long an ending process may take to tell why, and a killed one to be gone. */
+const END_TIMEOUT_MS = 3000;
+const STDERR_CAP_BYTES = 64 * 1024;
+const MIN_VERSION = { major: 7, minor: 2 };
+const INSTALL =
+  'Install QEMU 7.2 or newer: apt-get install qemu-system-x86 (Debian, Ubuntu) or qemu-system-x86-core (Fedora).';
+
+export interface QemuDriverOptions {
+  /** From `findJailHost()`. */
+  readonly jail: JailHost;
+  /** Default `qemu-system-x86_64`. */
+  readonly binary?: string | undefined;
+}
+
+export function createQemuDriver({ jail, binary = 'qemu-system-x86_64' }: QemuDriverOptions): Driver {
+  return {
+    name: 'qemu',
+    capabilities: () => CAPABILITIES,
+    probe: (options) => probe(binary, options),
+    start: (launch, options) => start(launch, jail, binary, options),
+    adopt,
+  };
+}
+
+const CAPABILITIES: DriverCapabilities = {
+  machines: ['microvm', 'q35'],
+  pause: true,
+  adopt: true,
+  maxCpus: 64,
+  maxDevices: { microvm: MAX_MICROVM_DEVICES, q35: MAX_Q35_DEVICES },
+};
+
+async function probe(binary: string, options: WaitOptions = {}): Promise<{ version: string; binary: string }> {
+  const { timeoutMs = PROBE_TIMEOUT_MS, signal } = options;
+  const result = await run([binary, '--version'], { timeoutMs, ...(signal === undefined ? {} : { signal }) }).catch(
+    (error: unknown) => {
+      throw notInstalled(error, binary) ?? error;
+    },
+  );
+  const [, version = '', major = '0', minor = '0'] = /version ((\d+)\.(\d+)[.\d]*)/.exec(result.stdout) ?? [];
+  requireVersion(Number(major), Number(minor), version);
+  return { version, binary };
+}
+
+async function start(launch: VmLaunch, jail: JailHost, binary: string, options: StartOptions = {}): Promise<Machine> {
+  const { signal, onPhase, timeoutMs = START_TIMEOUT_MS } = options;
+  requireNotAborted(signal);
+  const startedMs = performance.now();
+  const plan = qemuPlan(launch, { binary });
+  await markRun(vmPaths(launch).consoleLog, Date.now());
+  const process = await launchJail(jailSpec(launch, plan), jail, { signal }).catch((error: unknown) => {
+    throw notInstalled(error, binary) ?? error;
+  });
+  const spawnedMs = performance.now();
+  onPhase?.('spawn', spawnedMs - startedMs);
+  try {
+    const leftMs = Math.max(1, timeoutMs - (spawnedMs - startedMs));
+    const machine = await QemuMachine.connect(launch, process, { signal, timeoutMs: leftMs, isNew: true });
+    const [major, minor] = machine.version.split('.').map(Number);
+    try {
+      requireVersion(major ?? 0, minor ?? 0, machine.version);
+    } catch (error) {
+      machine.detach();
+      throw error;
+    }
+    onPhase?.('qmp', performance.now() - spawnedMs);
+    return machine;
+  } catch (error) {
+    throw await takenBack(launch, process, error);
+  }
+}
+
+/** Ends what was started, and makes the error say why QEMU ended, if it did so by itself. */
+async function takenBack(launch: VmLaunch, process: JailProcess, error: unknown): Promise<unknown> {
+  const lost = error instanceof SkerryError && error.code === 'unavailable';
+  const byItself = lost
+    ? await watchExit(launch.dir, AbortSignal.timeout(END_TIMEOUT_MS)).catch(() => undefined)
+    : undefined;
+  if (byItself !== undefined) return refusedToRun(byItself, launch, error);
+  try {
+    await killJailed(launch.dir, { force: true, signal: AbortSignal.timeout(END_TIMEOUT_MS) });
+    return error;
+  } catch (cause) {
+    return new SkerryError('failed', `QEMU (process ${process.pid}) was started, failed, and does not end`, {
+      remedy: `Look at what it waits for (/proc/${process.pid}/stack) and end it.`,
+      details: { pid: process.pid },
+      cause: new AggregateError([error, cause]),
+    });
+  }
+}
+
+function refusedToRun(end: JailEnd, launch: VmLaunch, cause: unknown): SkerryError {
+  const stderr = end.cause === 'exit' ? end.exit.stderrTail : '';
+  return new SkerryError('failed', `QEMU did not run: ${describeEnd(end)}`, {
+    remedy: `Its whole output is in ${vmPaths(launch).stderrLog}; \`skerry host doctor\` shows what this host lacks.`,
+    details: { id: launch.id, stderr },
+    cause,
+  });
+}
+
+async function adopt(dirs: MachineDirs, options: WaitOptions = {}): Promise<Adoption> {
+  const { signal, timeoutMs = ADOPT_TIMEOUT_MS } = options;
+  requireNotAborted(signal);
+  const found = await inspectJail(dirs.dir);
+  if (found.state === 'absent') return { state: 'absent' };
+  if (found.state === 'ended') return { state: 'ended', exit: await unseenExit(dirs, found.end) };
+  try {
+    const machine = await QemuMachine.connect(dirs, found.process, { signal, timeoutMs, isNew: false });
+    return { state: 'alive', machine };
+  } catch (error) {
+    if (!(error instanceof SkerryError) || error.code !== 'unavailable') throw error;
+    // It may be ending right now: then its end is the answer, not the broken connection.
+    const end = await watchExit(dirs.dir, AbortSignal.timeout(END_TIMEOUT_MS)).catch(() => undefined);
+    if (end === undefined) throw error;
+    return { state: 'ended', exit: await unseenExit(dirs, end) };
+  }
+}
+
+async function unseenExit(dirs: MachineDirs, end: JailEnd) {
+  return machineExit(end, {}, await lastRun(vmPaths(dirs).consoleLog), Date.now());
+}
+
+function jailSpec(launch: VmLaunch, plan: QemuPlan): JailSpec {
+  return {
+    dir: launch.dir,
+    command: plan.argv,
+    ...confinement(launch.isolation),
+    listen: Object.fromEntries(plan.listen.map(({ name, path }) => [name, path])),
+    open: Object.fromEntries(plan.open.map(({ name, path, mode }) => [name, { path, mode }])),
+    log: { path: vmPaths(launch).stderrLog, capBytes: STDERR_CAP_BYTES },
+  };
+}
+
+function confinement(isolation: Isolation): Pick<JailSpec, 'owner' | 'group' | 'rlimits' | 'nice'> {
+  const { uid, gid = uid, groups = [], cgroup, memoryMaxBytes, pidsMax, cpuMaxPercent, rlimits, nice } = isolation;
+  return {
+    ...(uid === undefined || gid === undefined ? {} : { owner: { uid, gid, groups } }),
+    ...(cgroup === undefined ? {} : { group: { name: cgroup, memoryMaxBytes, pidsMax, cpuMaxPercent } }),
+    ...(rlimits === undefined ? {} : { rlimits }),
+    ...(nice === undefined ? {} : { nice }),
+  };
+}
+
+function requireNotAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new SkerryError('cancelled', 'Cancelled', { cause: signal.reason });
+}
+
+function requireVersion(major: number, minor: number, version: string): void {
+  if (major > MIN_VERSION.major || (major === MIN_VERSION.major && minor >= MIN_VERSION.minor)) return;
+  throw new SkerryError('unsupported', `QEMU ${version === '' ? 'of an unknown version' : version} is too old`, {
+    remedy: INSTALL,
+    details: { version },
+  });
+}
+
+/** The error of a command that is not there, with the package that brings it. */
+function notInstalled(error: unknown, binary: string): SkerryError | undefined {
+  if (!(error instanceof SkerryError) || error.code !== 'unsupported') return undefined;
+  // vmjail or systemd-run may be missing as well.
+  if (error.details?.['step'] !== 'exec' && error.details?.['command'] !== binary) return undefined;
+  return new SkerryError('unsupported', 'QEMU is not installed on this host', {
+    remedy: INSTALL,
+    details: error.details,
+    cause: error,
+  });
+}

@@ -1,0 +1,2 @@
+export { createQemuDriver, type QemuDriverOptions } from './driver.ts';
+export { capLog } from './logs.ts';

@@ -1,0 +1,216 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { SkerryError } from '@skerry/api';
+import type { QmpEvent } from '@skerry/qmp';
+import type { LaunchNic, Machine, MachineEvent, MachineExit, MachineInfo, VmDirs } from '../contract.ts';
+import { killJailed, watchExit, type JailEnd, type JailProcess } from '../jail/index.ts';
+import { machineExit, type Seen } from './exit.ts';
+import { lastRun } from './logs.ts';
+import { Monitor } from './monitor.ts';
+import { vmPaths } from './plan.ts';
+
+const COMMAND_TIMEOUT_MS = 10_000;
+/** QEMU ends in some 10 ms; a loaded host needs more. After that SIGKILL loses nothing: its disks are written back. */
+const QUIT_TIMEOUT_MS = 2000;
+const SIGKILL_TIMEOUT_MS = 5000;
+/** The last events may still stand in the socket when the process is gone. */
+const LAST_EVENTS_TIMEOUT_MS = 200;
+
+export type MachineDirs = VmDirs & { readonly nics: readonly Pick<LaunchNic, 'socketName'>[] };
+
+export class QemuMachine implements Machine {
+  readonly id: string;
+  readonly pid: number;
+  readonly startTime: string;
+  readonly jailPid: number;
+  readonly warnings: readonly string[];
+  readonly sockets: Machine['sockets'];
+  readonly files: Machine['files'];
+  readonly exited: Promise<MachineExit>;
+
+  readonly #dir: string;
+  readonly #detached = new AbortController();
+  readonly #listeners = new Set<(event: MachineEvent) => void>();
+  readonly #monitor: Monitor;
+  #seen: Seen = {};
+  #state: 'running' | 'paused' | 'ended';
+
+  private constructor(dirs: MachineDirs, process: JailProcess, monitor: Monitor, state: 'running' | 'paused') {
+    const paths = vmPaths(dirs);
+    this.id = dirs.id;
+    this.pid = process.pid;
+    this.startTime = process.startTime;
+    this.jailPid = process.jailPid;
+    this.warnings = process.warnings;
+    this.sockets = {
+      agent: paths.agent,
+      console: paths.console,
+      nics: dirs.nics.map(({ socketName }) => paths.nic(socketName)),
+    };
+    this.files = { console: paths.consoleLog, service: paths.serviceLog, stderr: paths.stderrLog };
+    this.#dir = dirs.dir;
+    this.#monitor = monitor;
+    this.#state = state;
+    this.exited = this.#watch();
+  }
+
+  /** Takes over a QEMU whose monitor may not listen yet. `isNew`: it runs, and need not be asked. */
+  static async connect(
+    dirs: MachineDirs,
+    process: JailProcess,
+    options: { readonly signal?: AbortSignal | undefined; readonly timeoutMs: number; readonly isNew: boolean },
+  ): Promise<QemuMachine> {
+    // What comes before there is a machine must not be lost: a guest may reset within milliseconds.
+    const early: QmpEvent[] = [];
+    let receive = (event: QmpEvent): void => void early.push(event);
+    const monitor = await Monitor.connect(vmPaths(dirs).qmp, (event) => receive(event), options);
+    try {
+      const running = options.isNew || (await monitor.execute('query-status', {}, options)).running;
+      const machine = new QemuMachine(dirs, process, monitor, running ? 'running' : 'paused');
+      receive = (event) => machine.#receive(event);
+      for (const event of early) machine.#receive(event);
+      return machine;
+    } catch (error) {
+      monitor.close();
+      throw error;
+    }
+  }
+
+  get version(): string {
+    const { major, minor, micro } = this.#monitor.version;
+    return `${major}.${minor}.${micro}`;
+  }
+
+  state(): 'running' | 'paused' | 'ended' {
+    return this.#state;
+  }
+
+  async pause(): Promise<void> {
+    await this.#command('pause', () => this.#monitor.execute('stop', {}, { timeoutMs: COMMAND_TIMEOUT_MS }));
+    if (this.#state === 'running') this.#state = 'paused';
+  }
+
+  async resume(): Promise<void> {
+    await this.#command('resume', () => this.#monitor.execute('cont', {}, { timeoutMs: COMMAND_TIMEOUT_MS }));
+    if (this.#state === 'paused') this.#state = 'running';
+  }
+
+  async kill(): Promise<MachineExit> {
+    if (this.#state === 'ended') return await this.exited;
+    this.#seen = { ...this.#seen, killedByUs: true };
+    // It may end before it answers; only whether it ends counts.
+    this.#monitor.execute('quit', {}, { timeoutMs: QUIT_TIMEOUT_MS }).catch(() => undefined);
+    const quit = await this.#endedWithin(QUIT_TIMEOUT_MS);
+    if (quit !== undefined) return quit;
+    await killJailed(this.#dir, { force: true, signal: AbortSignal.timeout(SIGKILL_TIMEOUT_MS) }).catch(
+      () => undefined,
+    );
+    const killed = await this.#endedWithin(SIGKILL_TIMEOUT_MS);
+    if (killed !== undefined) return killed;
+    throw new SkerryError('timeout', `QEMU (process ${this.pid}) does not end, not even by SIGKILL`, {
+      remedy: 'It hangs in the kernel: see `dmesg` for what the host waits for, usually a disk.',
+      details: { pid: this.pid },
+    });
+  }
+
+  onEvent(listener: (event: MachineEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async info(): Promise<MachineInfo> {
+    const wait = { timeoutMs: COMMAND_TIMEOUT_MS };
+    const [kvm, cpus, memory] = await this.#command('ask', () =>
+      Promise.all([
+        this.#monitor.execute('query-kvm', {}, wait),
+        this.#monitor.execute('query-cpus-fast', {}, wait),
+        this.#monitor.execute('query-memory-size-summary', {}, wait),
+      ]),
+    );
+    return {
+      driver: 'qemu',
+      version: this.version,
+      accelerator: kvm.enabled ? 'kvm' : 'tcg',
+      cpus: cpus.length,
+      memoryMib: memory['base-memory'] / 2 ** 20,
+    };
+  }
+
+  detach(): void {
+    this.#detached.abort();
+    this.#monitor.close();
+    this.#listeners.clear();
+  }
+
+  async #command<T>(verb: string, act: () => Promise<T>): Promise<T> {
+    const gone = (cause?: unknown) =>
+      new SkerryError('wrong-state', `Nothing to ${verb}: the virtual machine has ended`, {
+        remedy: 'Start it first.',
+        details: { id: this.id },
+        cause,
+      });
+    if (this.#state === 'ended') throw gone();
+    try {
+      return await act();
+    } catch (error) {
+      // It ended under the command: say that, instead of a broken connection.
+      if (
+        error instanceof SkerryError &&
+        error.code === 'unavailable' &&
+        (await this.#endedWithin(1000)) !== undefined
+      ) {
+        throw gone(error);
+      }
+      throw error;
+    }
+  }
+
+  async #endedWithin(timeoutMs: number): Promise<MachineExit | undefined> {
+    const timer = new AbortController();
+    try {
+      const late = delay(timeoutMs, undefined, { signal: timer.signal }).catch(() => undefined);
+      return await Promise.race([this.exited, late]);
+    } finally {
+      timer.abort();
+    }
+  }
+
+  /** Never rejects: a watch that fails is a VM whose end nobody knows more of. */
+  async #watch(): Promise<MachineExit> {
+    const end = await watchExit(this.#dir, this.#detached.signal).catch((): JailEnd => ({
+      cause: 'supervisor-killed',
+    }));
+    if (this.#detached.signal.aborted) return await new Promise<never>(() => {});
+    await Promise.race([this.#monitor.closed, delay(LAST_EVENTS_TIMEOUT_MS)]);
+    const exit = machineExit(end, this.#seen, await lastRun(this.files.console).catch(() => ''), Date.now());
+    this.#state = 'ended';
+    this.#monitor.close();
+    return exit;
+  }
+
+  #receive(event: QmpEvent): void {
+    const { atMs } = event;
+    switch (event.event) {
+      case 'STOP':
+        this.#state = 'paused';
+        this.#tell({ kind: 'paused', atMs });
+        return;
+      case 'RESUME':
+        this.#state = 'running';
+        this.#tell({ kind: 'resumed', atMs });
+        return;
+      case 'GUEST_PANICKED':
+        this.#seen = { ...this.#seen, panicked: true };
+        this.#tell({ kind: 'panicked', atMs });
+        return;
+      case 'SHUTDOWN':
+        this.#seen = { ...this.#seen, cause: event.data.reason };
+        this.#tell({ kind: 'shutting-down', atMs, cause: event.data.reason });
+        return;
+      default:
+    }
+  }
+
+  #tell(event: MachineEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+}

@@ -1,0 +1,89 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { VmLaunch } from '../../../src/hypervisors/index.ts';
+import { MAX_MICROVM_DEVICES, qemuPlan } from '../../../src/hypervisors/qemu/args.ts';
+import { distroKernel, launchOf, microKernel, nic, overlay } from './launches.ts';
+
+const HOST = { binary: 'qemu-system-x86_64' };
+
+const CASES: Readonly<Record<string, VmLaunch>> = {
+  'micro-initramfs-only': launchOf(),
+  'micro-disk-and-nic': launchOf({ disks: [overlay()], nics: [nic(0)] }),
+  'micro-kvm': launchOf({ accelerator: 'kvm', disks: [overlay()], nics: [nic(0)] }),
+  'micro-unpatched-kernel': launchOf({ kernel: microKernel({ patched: false }) }),
+  'micro-unknown-tsc': launchOf({ tscKhz: undefined }),
+  'micro-four-cpus-two-nics': launchOf({ cpus: 4, memoryMib: 2048, disks: [overlay()], nics: [nic(0), nic(1)] }),
+  'micro-on-q35': launchOf({ kernel: microKernel({ machine: 'q35' }), disks: [overlay()] }),
+  'micro-chain-of-three-and-readonly-raw': launchOf({
+    disks: [
+      { ...overlay(), backing: { ...overlay(), backing: { path: '/data/images/base.raw', format: 'raw' } } },
+      { path: '/data/images/seed.raw', format: 'raw', readonly: true },
+    ],
+  }),
+  'distro-disk-and-nic': launchOf({ kernel: distroKernel(), disks: [overlay()], nics: [nic(0)] }),
+  'distro-kvm': launchOf({ kernel: distroKernel(), accelerator: 'kvm', tscKhz: undefined }),
+  'extra-kernel-args-and-a-comma': launchOf({ name: 'a,b', extraKernelArgs: ['ipv6.disable=1', 'loglevel=7'] }),
+};
+
+/** One argument pair a line, then the descriptors: what a reader of a diff wants. */
+function shown(launch: VmLaunch): string {
+  const plan = qemuPlan(launch, HOST);
+  const lines: string[] = [];
+  for (const arg of plan.argv) {
+    const last = lines.at(-1);
+    if (last === undefined || arg.startsWith('-') || !/^-[a-z-]+$/.test(last)) lines.push(arg);
+    else lines[lines.length - 1] = `${last} ${arg}`;
+  }
+  return [
+    ...lines,
+    '',
+    ...plan.listen.map(({ name, path }) => `listen ${name} ${path}`),
+    ...plan.open.map(({ name, path, mode }) => `open ${name} ${mode} ${path}`),
+    '',
+  ].join('\n');
+}
+
+describe('qemuPlan', () => {
+  it.each(Object.entries(CASES))('%s', async (name, launch) => {
+    await expect(shown(launch)).toMatchFileSnapshot(`golden/${name}.txt`);
+  });
+
+  it('has no room for more devices than the machine, and says what to do', () => {
+    const nics = Array.from({ length: MAX_MICROVM_DEVICES }, (_, index) => nic(index));
+    expect(() => qemuPlan(launchOf({ nics }), HOST)).not.toThrow();
+    expect(() => qemuPlan(launchOf({ nics, disks: [overlay()] }), HOST)).toThrow(/room for 5 disks and NICs/);
+    expect(() => qemuPlan(launchOf({ nics, disks: [overlay()], kernel: distroKernel() }), HOST)).not.toThrow();
+  });
+
+  it('passes no path of the host to QEMU, whatever the paths are', () => {
+    const path = fc.string({ minLength: 1, maxLength: 40 }).map((text) => `/secret/${text}`);
+    fc.assert(
+      fc.property(path, path, path, (kernel, disk, dir) => {
+        const launch = launchOf({
+          dir,
+          runtimeDir: dir,
+          kernel: microKernel({ path: kernel, initrdPath: kernel }),
+          disks: [{ path: disk, format: 'raw', readonly: false }],
+          nics: [nic(0)],
+        });
+        const { argv, open, listen } = qemuPlan(launch, HOST);
+        expect(argv.filter((arg) => arg.includes('/secret/'))).toEqual([]);
+        expect([...open, ...listen].every((one) => one.path.startsWith('/secret'))).toBe(true);
+      }),
+    );
+  });
+
+  it('uses every descriptor exactly once, under a name of its own', () => {
+    for (const launch of Object.values(CASES)) {
+      const { argv, open, listen } = qemuPlan(launch, HOST);
+      const names = [...open, ...listen].map(({ name }) => name);
+      expect(new Set(names).size).toBe(names.length);
+      for (const name of names) expect(argv.join(' ').split(`{${name}}`)).toHaveLength(2);
+    }
+  });
+
+  it('tells QEMU of no backing file but the one that the caller named', () => {
+    const { argv } = qemuPlan(launchOf({ disks: [{ path: '/d', format: 'qcow2', readonly: false }] }), HOST);
+    expect(argv.find((arg) => arg.includes('"driver":"qcow2"'))).toContain('"backing":null');
+  });
+});
