@@ -1,6 +1,6 @@
-export { buildMicro } from './micro.ts';
-export { buildRecipe, findBuilt, type BootBuilder, type BuilderGuest } from './recipe.ts';
-export type { ImageBuildOptions } from './build.ts';
+export { buildMicro, buildRecipe, findBuilt } from './build.ts';
+export type { BootBuilder, BuilderGuest } from './builder.ts';
+export type { ImageBuildOptions } from './compose.ts';
 export { openCatalogue, type Catalogue, type Image, type ImageManifest } from './catalogue.ts';
 export { buildInitrd, type Initrd } from './initrd.ts';
 export { buildKernel, findKernel } from './kernel.ts';
