@@ -1,18 +1,24 @@
 # Sourced with $root (the clone's directory) set. Sets $cache, and by the *_ready functions $node.
-# ./skerry sources this on every command: shell builtins only here (`id` aside), because each process started costs about
-# 1 ms of the 30 that a command has.
+# ./skerry sources this on every command: shell builtins only, because each process started costs milliseconds of the 30
+# that a command has (`id -u` alone cost 3 on a busy machine).
 # shellcheck shell=sh disable=SC2154,SC2034
 
 if [ -n "${SKERRY_CACHE_DIR:-}" ]; then
   cache=$SKERRY_CACHE_DIR
-elif [ "$(id -u)" = 0 ]; then
-  cache=/var/cache/skerry
 else
-  if [ -z "${HOME:-}" ]; then
-    HOME=$(getent passwd "$(id -u)" | cut -d : -f 6)
-    export HOME
+  # proc(5): "Uid: real effective saved filesystem" of the shell itself.
+  while read -r key _ uid _; do
+    if [ "$key" = Uid: ]; then break; fi
+  done </proc/self/status
+  if [ "$uid" = 0 ]; then
+    cache=/var/cache/skerry
+  else
+    if [ -z "${HOME:-}" ]; then
+      HOME=$(getent passwd "$uid" | cut -d : -f 6)
+      export HOME
+    fi
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/skerry
   fi
-  cache=${XDG_CACHE_HOME:-$HOME/.cache}/skerry
 fi
 
 # Node >= 24: the one named by $SKERRY_NODE, our private one, or a system's one that set-up found and noted.
