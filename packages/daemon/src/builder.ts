@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { connectAgent, shortId, type BootBuilder, type Driver } from '@skerry/engine';
+import { cgroupOf, connectAgent, shortId, type BootBuilder, type Driver } from '@skerry/engine';
 import type { HostService } from './host.ts';
 
 /** Boots the VM in which a recipe's commands run: no network, the disk written in place, nothing left of it. */
@@ -38,7 +38,7 @@ export function bootBuilder({ driver, host, runtimeDir }: BuilderPorts): BootBui
         nics: [],
         accelerator,
         ...(tscKhz === undefined ? {} : { tscKhz }),
-        isolation: { cgroup: `${instance}/build-${shortId(id)}`, rlimits: { nofile: 1024, core: 0 } },
+        isolation: { cgroup: cgroupOf(instance, `build-${shortId(id)}`), rlimits: { nofile: 1024, core: 0 } },
       },
       signal === undefined ? {} : { signal },
     );

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ensurePaths, hostPaths, instanceId, type ImagePaths } from '@skerry/engine';
+import { ensurePaths, hostPaths, type ImagePaths } from '@skerry/engine';
 
 /** Where the daemon keeps what, and where the repository (or the package) has what it needs. */
 export interface DaemonPaths {
@@ -16,9 +16,7 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
 export async function daemonPaths(): Promise<DaemonPaths> {
   const uid = process.getuid?.() ?? 0;
-  const paths = hostPaths(process.env, uid);
-  await ensurePaths(paths, uid);
-  const instance = await instanceId(paths.dataDir);
+  const { paths, instance } = await ensurePaths(hostPaths(process.env, uid), uid);
   return {
     ...paths,
     instance,

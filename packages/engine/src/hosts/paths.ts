@@ -3,6 +3,10 @@ import { link, lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { SkerryError } from '@skerry/api';
 
+/** What nobody else may do in a directory of ours; the cache holds nothing secret, but nobody else may write to it. */
+const PRIVATE_MASK = 0o077;
+const SHARED_MASK = 0o022;
+
 export interface HostPaths {
   /** What must not be lost: the store, VM directories, images. */
   readonly dataDir: string;
@@ -92,13 +96,13 @@ export async function ensurePaths(
       ? 'is not a directory'
       : status.uid !== uid
         ? `belongs to uid ${status.uid}, not to ${uid}`
-        : (status.mode & 0o077) !== 0
+        : (status.mode & (path === paths.cacheDir ? SHARED_MASK : PRIVATE_MASK)) !== 0
           ? 'is open to other users'
           : undefined;
     if (wrong === undefined) continue;
     throw new SkerryError('refused', `${path} ${wrong}`, {
       remedy: wrong.startsWith('is open')
-        ? `chmod 700 ${path}`
+        ? `chmod ${path === paths.cacheDir ? '755' : '700'} ${path}`
         : 'Move it away, or set the SKERRY_..._DIR variable to another path.',
       details: { path },
     });

@@ -1,4 +1,4 @@
-import { access, rename, rm } from 'node:fs/promises';
+import { access, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SkerryError } from '@skerry/api';
 import { run } from '../hosts/index.ts';
@@ -25,6 +25,7 @@ export async function ensureDisk(
   if (await exists(disk.path)) return;
   assertDiskSize(image, diskMib);
   const sizeBytes = diskMib === undefined ? image.virtualSizeBytes : diskMib * 2 ** 20;
+  await mkdir(dir, { recursive: true, mode: 0o700 });
   const temporary = `${disk.path}.new`;
   try {
     // The format of the base is named: probing it would let its content choose (CVE-2008-2004 and its like).

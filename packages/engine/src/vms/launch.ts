@@ -43,11 +43,16 @@ function isolationOf(vm: Vm, host: LaunchHost): Isolation {
   const shortName = vm.id.slice(-12);
   return {
     ...(host.uid === undefined ? {} : { uid: host.uid, gid: host.uid, groups: host.kvmGid === undefined ? [] : [host.kvmGid] }),
-    cgroup: `${host.instance}/vm-${shortName}`,
+    cgroup: cgroupOf(host.instance, `vm-${shortName}`),
     memoryMaxBytes: (vm.spec.memoryMib + OVERHEAD_MIB) * 2 ** 20,
     pidsMax: 64 + vm.spec.cpus,
     rlimits: { nofile: 1024, core: 0 },
   };
+}
+
+/** Named after the instance, so that two of them do not meet; the system's own is called `skerry` alone. */
+export function cgroupOf(instance: string, name: string): string {
+  return `${instance === 'skerry' ? instance : `skerry-${instance}`}/${name}`;
 }
 
 /** What the guest is told before anything of the user's runs in it. */
