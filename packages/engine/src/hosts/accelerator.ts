@@ -146,11 +146,10 @@ async function bootOnce(
   try {
     const { exitCode, signal } = await run(
       [
-        // A QEMU that hangs in the kernel does not heed SIGTERM.
-        ...(['timeout', '-s', 'KILL', String(deadlineMs / 1000), qemu] as const),
-        ...['-accel', accelerator, '-M', machine, '-cpu', cpu, '-m', '2', '-nodefaults', '-no-user-config'],
-        ...['-display', 'none', '-no-reboot', '-bios', join(dir, 'bios')],
-        ...['-device', 'isa-debug-exit,iobase=0x501,iosize=1'],
+        ...(['timeout', '-s', 'KILL', String(deadlineMs / 1000), qemu] as const), // one that hangs in the kernel heeds no SIGTERM
+        ...`-accel ${accelerator} -M ${machine} -cpu ${cpu} -m 2 -nodefaults -no-user-config -display none`.split(' '),
+        ...`-no-reboot -device isa-debug-exit,iobase=0x501,iosize=1 -bios`.split(' '),
+        join(dir, 'bios'),
       ],
       { cwd: dir, okExitCodes: 'any', onLine, signal: failed.signal },
     );
