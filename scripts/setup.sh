@@ -87,6 +87,8 @@ setup_node() {
   if ! node_ready; then
     rm -rf "$cache"/node24.new.* # of a set-up that was killed
     new=$(mktemp -d "$cache/node24.new.XXXXXX")
+    trap 'rm -rf "$new"' EXIT
+    trap 'exit 130' INT TERM
     step 'installing a private Node 24 (npm)' install_node "$new"
     mkdir -p "$new/node24/bin"
     mv "$new/node_modules/node/bin/node" "$new/node24/bin/node"
