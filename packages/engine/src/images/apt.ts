@@ -1,4 +1,4 @@
-import { access, mkdir, stat, utimes, writeFile } from 'node:fs/promises';
+import { access, mkdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SkerryError } from '@skerry/api';
 import { run, type RunResult } from '../hosts/index.ts';
@@ -30,6 +30,8 @@ export interface Apt {
   cloudKernel(options?: BuildOptions): Promise<ResolvedPackage>;
   /** Paths of the .deb files, in the order given; what is in the cache is not fetched again. */
   download(packages: readonly ResolvedPackage[], options?: BuildOptions): Promise<string[]>;
+  /** Removes .deb files that are not needed again (a kernel's source has 150 MB). */
+  forget(packages: readonly ResolvedPackage[]): Promise<void>;
 }
 
 /** @throws SkerryError `unavailable` when lists or packages can't be fetched, `not-found` for an unknown package */
@@ -144,6 +146,10 @@ export function openApt(cacheDir: string): Apt {
         await fetchInto(missing, options);
         return paths;
       });
+    },
+
+    async forget(packages) {
+      await Promise.all(packages.map((deb) => rm(join(debs, debFileName(deb)), { force: true })));
     },
   };
 
