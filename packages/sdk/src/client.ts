@@ -13,10 +13,12 @@ import {
 } from '@skerry/api';
 import type WebSocket from 'ws';
 import { type Endpoint, ensureDaemon, findEndpoint } from './daemon-process/index.ts';
-import { HttpTransport, type Query, queryString } from './transport/http.ts';
+import { HttpTransport, type Query } from './transport/http.ts';
 import { parseNdjson } from './transport/ndjson.ts';
 import { connectionError } from './transport/problem.ts';
 import { openSocket } from './transport/socket.ts';
+import { ExecProcess } from './vms/exec-process.ts';
+import type { ExecOptions } from './vms/exec.ts';
 import { VM } from './vms/vm.ts';
 
 type Table = typeof OPERATIONS;
@@ -138,7 +140,12 @@ export class Skerry implements Disposable {
 
   /** @internal The WebSocket of `vm.exec` and `vm.console`. */
   socket(id: OperationsOf<'websocket'>, vm: string, onFailure: (error: SkerryError) => void): WebSocket {
-    return openSocket(this.#transport, operationPath(id, { vm }) + queryString(undefined), onFailure);
+    return openSocket(this.#transport, operationPath(id, { vm }), onFailure);
+  }
+
+  /** Runs a command in a VM that is named by NAME, NODE/NAME or id. See `VM.exec`. */
+  exec(vm: string, command: string | readonly string[], options: ExecOptions = {}): ExecProcess {
+    return new ExecProcess(command, options, (onFailure) => this.socket('vm.exec', vm, onFailure));
   }
 
   /** A handle of a VM: NAME, NODE/NAME or id. @throws SkerryError `not-found` */

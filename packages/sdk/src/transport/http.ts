@@ -115,7 +115,7 @@ export class HttpTransport {
   }
 }
 
-export function queryString(query: Query | undefined): string {
+function queryString(query: Query | undefined): string {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value !== undefined) search.set(name, String(value));

@@ -2,7 +2,7 @@ import type { Duplex, Readable } from 'node:stream';
 import type { Vm, WaitCondition } from '@skerry/api';
 import type { RunOptions, Skerry } from '../client.ts';
 import { openConsole } from './console.ts';
-import { ExecProcess } from './exec-process.ts';
+import type { ExecProcess } from './exec-process.ts';
 import type { ExecOptions } from './exec.ts';
 import { VmFiles } from './files.ts';
 
@@ -83,7 +83,7 @@ export class VM implements AsyncDisposable {
    *     for await (const { stream, data } of vm.exec(['dmesg'])) process[stream].write(data);
    */
   exec(command: string | readonly string[], options: ExecOptions = {}): ExecProcess {
-    return new ExecProcess(command, options, (onFailure) => this.#client.socket('vm.exec', this.id, onFailure));
+    return this.#client.exec(this.id, command, options);
   }
 
   /** Its serial console, past output first. */

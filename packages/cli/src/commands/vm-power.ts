@@ -1,0 +1,81 @@
+import type { Vm } from '@skerry/api';
+import type { Args, Command } from '../grammar/index.ts';
+import type { Context } from '../terminal/index.ts';
+import { doTask, forEach } from './do-task.ts';
+import { stateLine } from './vm-create.ts';
+import { VMS } from './vm-parameters.ts';
+
+interface PowerVerb {
+  readonly verb: 'start' | 'stop' | 'restart' | 'pause' | 'resume' | 'kill';
+  readonly summary: string;
+  readonly example: string;
+  /** What it then is: one that is so already is told as such. */
+  readonly state?: Vm['status']['state'];
+}
+
+const VERBS: readonly PowerVerb[] = [
+  { verb: 'start', summary: 'Start VMs, and wait until their agents answer', example: 'skerry start web-vm', state: 'running' },
+  {
+    verb: 'stop',
+    summary: 'Shut VMs down; one that does not within --timeout (10 s) is powered off',
+    example: 'skerry stop web-vm --timeout 30s',
+    state: 'stopped',
+  },
+  { verb: 'restart', summary: 'Stop VMs and start them', example: 'skerry restart web-vm' },
+  { verb: 'pause', summary: 'Stop the CPUs of VMs', example: 'skerry pause web-vm', state: 'paused' },
+  { verb: 'resume', summary: 'Let the CPUs of paused VMs go on', example: 'skerry resume web-vm', state: 'running' },
+  { verb: 'kill', summary: 'Power VMs off at once', example: 'skerry kill web-vm', state: 'stopped' },
+];
+
+export const powerCommands: readonly Command[] = VERBS.map((verb) => ({
+  group: 'vm',
+  verb: verb.verb,
+  positionals: [VMS],
+  summary: verb.summary,
+  examples: [verb.example, `skerry ${verb.verb} web-vm shop/web`] as [string, string],
+  run: (context: Context, args: Args) => change(context, verb, args.texts('vm')),
+}));
+
+async function change(context: Context, { verb, state }: PowerVerb, targets: readonly string[]): Promise<number> {
+  const client = await context.client();
+  const { results, exitCode } = await forEach(context, targets, async (target) => {
+    const before = state === undefined ? undefined : await client.call('vm.get', { params: { vm: target } });
+    if (before !== undefined && before.status.state === state && before.spec.power === state) {
+      return { vm: before, line: `${before.name}: ${state} already` };
+    }
+    const vm = await power(context, verb, target);
+    return vm === undefined ? undefined : { vm, line: stateLine(vm) };
+  });
+  const done = results.filter((result) => result !== undefined);
+  if (context.out.isForPeople) for (const { line } of done) context.out.line(line);
+  else if (done.length > 0) await context.out.data(targets.length === 1 ? done[0]?.vm : done.map(({ vm }) => vm));
+  return exitCode;
+}
+
+async function power(context: Context, verb: PowerVerb['verb'], target: string): Promise<Vm | undefined> {
+  const params = { vm: target };
+  if (verb !== 'stop') return await doTask(context, target, `vm.${verb}`, { params });
+  // Here --timeout is the guest's time to shut down, after which it is powered off, and no reason to cancel.
+  const { timeoutMs } = context;
+  const body = timeoutMs === undefined ? {} : { timeoutMs };
+  return await doTask(context, target, 'vm.stop', { params, body }, {});
+}
+
+export const deleteCommand: Command = {
+  group: 'vm',
+  verb: 'delete',
+  positionals: [VMS],
+  summary: 'Delete VMs and their disks; one that runs only with --force',
+  examples: ['skerry delete web-vm', 'skerry delete web-vm api --force'],
+  async run(context, args) {
+    const { results, exitCode } = await forEach(context, args.texts('vm'), async (target) => {
+      const query = context.force ? { force: true } : {};
+      const done = await doTask(context, target, 'vm.delete', { params: { vm: target }, query });
+      return done === undefined ? undefined : target;
+    });
+    const deleted = results.filter((target) => target !== undefined);
+    if (context.out.isForPeople) for (const target of deleted) context.out.line(`${target}: deleted`);
+    else if (deleted.length > 0) await context.out.data(deleted.map((name) => ({ name, deleted: true })));
+    return exitCode;
+  },
+};

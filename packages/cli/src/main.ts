@@ -1,0 +1,14 @@
+import { runHot } from './hot/index.ts';
+
+// A reader that has seen enough (`skerry list | head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+const argv = process.argv.slice(2);
+if (!(await runHot(argv))) {
+  const { runCommandLine } = await import('./cli.ts');
+  // Not left to the end of the event loop: a standard input that is still open would keep it going.
+  process.exit(await runCommandLine(argv));
+}
