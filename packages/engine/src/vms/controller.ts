@@ -33,6 +33,7 @@ export interface StopOptions {
   readonly timeoutMs: number;
 }
 
+const AGENT_LOST_GRACE_MS = 1000;
 const DEFAULT_STOP: StopOptions = { timeoutMs: 10_000 };
 
 export class VmController {
@@ -244,7 +245,10 @@ export class VmController {
   }
 
   async #agentLost(id: string, live: LiveVm): Promise<void> {
-    if (this.#isClosed || this.#live.get(id) !== live || live.machine.state() === 'ended') return;
+    // A guest that goes down takes its agent first: wait a little for the end of its process.
+    const soon = new Promise((resolve) => setTimeout(resolve, AGENT_LOST_GRACE_MS).unref());
+    await Promise.race([live.machine.exited, soon]);
+    if (this.#isClosed || this.#live.get(id) !== live || live.machine.state() === 'ended' || this.#ending.has(id)) return;
     await this.#setStatus(id, (status) => {
       const { agent, ...rest } = status;
       return agent === undefined ? status : { ...rest, agent: { ...agent, connected: false } };
