@@ -103,9 +103,11 @@ setup_node() {
 
 modules_match() { "$node" "$root/scripts/modules-match.mjs" "$root" 2>/dev/null; }
 
-npm_ci() {
-  rm -f node_modules/.skerry-setup
-  PATH=$(dirname "$node"):$PATH npm ci --no-audit --no-fund --no-update-notifier 9<&-
+# Not `npm ci`: it refuses any lock file when the registry lacks a tool's build for some other platform (a mirror may).
+# From an empty node_modules, with the lock file kept as it is, the result is the same.
+npm_install() {
+  rm -rf node_modules
+  PATH=$(dirname "$node"):$PATH npm install --no-save --no-audit --no-fund --no-update-notifier 9<&-
 }
 
 setup_modules() {
@@ -122,7 +124,7 @@ setup_modules() {
     make_cache
     npm_found
     cd "$root"
-    step 'installing JavaScript packages (npm ci)' npm_ci
+    step 'installing JavaScript packages (npm)' npm_install
   fi
   # In a read-only clone the mark can't be set: each start then compares again.
   : 2>/dev/null >"$root/node_modules/.skerry-setup" || true
