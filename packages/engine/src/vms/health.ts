@@ -76,7 +76,10 @@ async function probeTcp(agent: AgentClient, port: number, signal: AbortSignal): 
       connection.once('error', (error) => resolve(error.message));
     });
   } finally {
-    connection.destroy();
+    // An orderly end: servers log a reset as an error of their own.
+    connection.on('error', () => undefined);
+    connection.resume();
+    connection.end();
   }
 }
 
