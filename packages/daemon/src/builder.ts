@@ -24,7 +24,7 @@ export function bootBuilder({ driver, host, runtimeDir }: BuilderPorts): BootBui
     await mkdir(dir, { recursive: true, mode: 0o700 });
     undo.defer(() => rm(dir, { recursive: true, force: true }));
     // In the daemon's own name: the uids of VMs belong to VMs.
-    const { accelerator, tscKhz, instance } = await host.launchHost(new Set());
+    const { accelerator, tscKhz, instance } = await host.profile();
     const machine = await driver.start(
       {
         id,

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { allocateUid, doctorReport, probeHost, type LaunchHost } from '@skerry/engine';
+import { allocateUid, doctorReport, probeHost, type HostProfile } from '@skerry/engine';
 import { SkerryError, type DoctorItem, type HostInfo } from '@skerry/api';
 import type { DaemonPaths } from './paths.ts';
 
@@ -27,8 +27,8 @@ export class HostService {
     return doctorReport(await this.facts());
   }
 
-  async launchHost(used: ReadonlySet<number>): Promise<LaunchHost> {
-    const facts = await this.facts();
+  async profile(): Promise<HostProfile> {
+    const [facts, accounts] = await Promise.all([this.facts(), this.#accounts()]);
     const isRoot = process.getuid?.() === 0;
     const { kind } = facts.accelerator;
     if (kind === 'none') {
@@ -40,8 +40,8 @@ export class HostService {
       accelerator: kind,
       tscKhz: facts.cpu.tscKhz,
       instance: this.#paths.instance,
-      uid: isRoot ? allocateUid(used, await this.#accounts()) : undefined,
       kvmGid: facts.accelerator.kind === 'kvm' ? facts.accelerator.kvmGid : undefined,
+      allocateUid: isRoot ? (used) => allocateUid(used, accounts) : undefined,
     };
   }
 

@@ -83,7 +83,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     networks,
     dataDir: paths.dataDir,
     runtimeDir: paths.runtimeDir,
-    host: (used) => host.launchHost(used),
+    host: () => host.profile(),
     onError,
   });
   const forwarding = new ForwardService({

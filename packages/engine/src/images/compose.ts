@@ -8,7 +8,7 @@ import { runInGuest, type BootBuilder } from './builder.ts';
 import { openCatalogue, readImage, type Image, type ImageManifest } from './catalogue.ts';
 import { digestOf, uuidOf } from './digest.ts';
 import { withLock } from './lock.ts';
-import { explainDiskFull, openWorkDir, publishDir, writeJson } from './publish.ts';
+import { explainFailure, openWorkDir, publishDir, writeJson } from './publish.ts';
 import { requireBuildTools } from './tools.ts';
 import { baseFiles, createTree } from './tree.ts';
 import { signalOf, type BuildOptions, type ImagePaths } from './types.ts';
@@ -58,7 +58,7 @@ export async function composeImage(
     try {
       return await make(paths, recipe, from, recipeHash, options);
     } catch (error) {
-      throw explainDiskFull(error, paths.imagesDir);
+      throw explainFailure(error, paths.imagesDir);
     }
   });
 }

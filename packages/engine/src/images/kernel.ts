@@ -6,7 +6,7 @@ import { distroHash, distroSourceName, findDistroSource, unpackDistroKernel } fr
 import { buildMicroKernel, microHash, microRecipeHash } from './kernel-micro.ts';
 import { MIN_MEMORY_MIB_OF, type Kernel, type KernelKind } from './kernel-plan.ts';
 import { withLock } from './lock.ts';
-import { explainDiskFull, openWorkDir, publishDir, readJson, writeJson } from './publish.ts';
+import { explainFailure, openWorkDir, publishDir, readJson, writeJson } from './publish.ts';
 import { requireBuildTools } from './tools.ts';
 import type { BuildOptions, ImagePaths } from './types.ts';
 
@@ -53,7 +53,7 @@ export async function buildKernel(paths: ImagePaths, kind: KernelKind, options: 
     try {
       return kind === 'micro' ? await makeMicro(paths, options) : await makeDistro(paths, options);
     } catch (error) {
-      throw explainDiskFull(error, paths.cacheDir);
+      throw explainFailure(error, paths.cacheDir);
     }
   });
 }

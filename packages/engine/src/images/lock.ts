@@ -16,7 +16,7 @@ export async function withLock<T>(
 ): Promise<T> {
   await mkdir(dirname(path), { recursive: true });
   options.signal?.throwIfAborted();
-  const child = await start(['flock', '--exclusive', path, 'sh', '-c', 'echo locked; exec cat'], {
+  const child = await start(['flock', '--shared', path, 'sh', '-c', 'echo locked; exec cat'], {
     stdio: ['pipe', 'pipe', 'ignore'],
   });
   child.ref(); // Unlike a VM, it is waited for.

@@ -6,8 +6,7 @@ import {
   inspectJail,
   killJailed,
   launchJail,
-  UID_BASE,
-  UID_COUNT,
+  EGRESS_UID,
   watchExit,
   type JailHost,
   type JailSpec,
@@ -162,6 +161,6 @@ function nameOf(network: EgressNetwork): string {
 
 function defaultOwner(): JailSpec['owner'] {
   if (process.getuid?.() !== 0) return undefined;
-  const uid = UID_BASE + UID_COUNT - 1;
+  const uid = EGRESS_UID;
   return { uid, gid: uid };
 }

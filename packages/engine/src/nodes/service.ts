@@ -138,7 +138,7 @@ export class NodeService {
       },
     }));
     void events.emit({ type, subject: refOf(node), message });
-    return this.#withState(node as Node, members);
+    return node as Node;
   }
 
   /** A first `up` that failed leaves nothing; a later one leaves the VMs that ran, and the declaration as it was. */

@@ -7,7 +7,7 @@ import { refOf, type Resources } from '../store/index.ts';
 import type { VmSpec } from '@skerry/api';
 import { exitOf, farewellOnConsole, type Farewell } from './exits.ts';
 import { KeyedQueue } from './keyed-queue.ts';
-import type { LaunchDirs, LaunchHost } from './launch.ts';
+import type { HostProfile, LaunchDirs } from './launch.ts';
 import { LiveVm, startVm, type LiveVmOptions } from './live.ts';
 import { endedStatus, isAlive, nextStep, shortId } from './model.ts';
 import type { VmImages, VmNetworks, WorkOptions } from './ports.ts';
@@ -23,8 +23,7 @@ export interface ControllerPorts {
   readonly networks: VmNetworks;
   readonly dataDir: string;
   readonly runtimeDir: string;
-  /** A user id that no other running VM has, and what the host is like. */
-  readonly host: (used: ReadonlySet<number>) => Promise<LaunchHost>;
+  readonly host: () => Promise<HostProfile>;
   readonly onError: (error: SkerryError, what: string) => void;
 }
 
@@ -129,10 +128,10 @@ export class VmController {
     let uid: number | undefined;
     try {
       await Promise.all([mkdir(dirs.dir, { recursive: true, mode: 0o700 }), mkdir(dirs.runtimeDir, { recursive: true, mode: 0o700 })]);
-      const [boot, launchHost] = await Promise.all([images.bootFiles(vm.spec, vm.status.imageDigest, work), host(this.#usedUids())]);
-      uid = launchHost.uid;
+      const [boot, profile] = await Promise.all([images.bootFiles(vm.spec, vm.status.imageDigest, work), host()]);
+      uid = profile.allocateUid?.(this.#usedUids());
       if (uid !== undefined) this.#claimedUids.add(uid);
-      const { live, report } = await startVm(this.#ports, { vm, boot, host: launchHost, dirs, waterfall }, this.#liveOptions(vm.id), work);
+      const { live, report } = await startVm(this.#ports, { vm, boot, host: { ...profile, uid }, dirs, waterfall }, this.#liveOptions(vm.id), work);
       await marked;
       this.#hold(vm, live);
       await this.#setStatus(vm.id, (status) => ({

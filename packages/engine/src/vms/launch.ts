@@ -8,13 +8,19 @@ import type { BootFiles, VmNic } from './ports.ts';
 /** What a VM needs besides its guest's memory: QEMU itself, its translation cache under TCG (at most 1/4 of memory here). */
 const OVERHEAD_MIB = 384;
 
-export interface LaunchHost {
+/** What is the same for every VM of a host. */
+export interface HostProfile {
   readonly accelerator: 'kvm' | 'tcg';
   readonly tscKhz: number | undefined;
   readonly instance: string;
-  /** A user of its own for the VM's process; undefined without the right to change users. */
-  readonly uid: number | undefined;
   readonly kvmGid: number | undefined;
+  /** Never two VMs with one user: so it does not wait. Undefined without the right to change users. */
+  readonly allocateUid: ((used: ReadonlySet<number>) => number) | undefined;
+}
+
+export interface LaunchHost extends HostProfile {
+  /** The user of the VM's process alone. */
+  readonly uid: number | undefined;
 }
 
 export interface LaunchDirs {

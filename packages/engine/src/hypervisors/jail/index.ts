@@ -12,4 +12,4 @@ export {
   type JailProcess,
   type JailState,
 } from './state.ts';
-export { allocateUid, UID_BASE, UID_COUNT, type UidSources } from './uids.ts';
+export { allocateUid, EGRESS_UID, UID_BASE, UID_COUNT, type UidSources } from './uids.ts';

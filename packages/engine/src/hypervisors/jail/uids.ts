@@ -3,6 +3,8 @@ import { SkerryError } from '@skerry/api';
 /** VM processes of a root daemon run as uids (and gids of the same number) of this range. */
 export const UID_BASE = 720_000;
 export const UID_COUNT = 10_000;
+/** The last one is no VM's: the networks' ways out run as it. */
+export const EGRESS_UID = UID_BASE + UID_COUNT - 1;
 
 /** The text of /etc/passwd, /etc/group, /etc/subuid and /etc/subgid; one that the host lacks is ''. */
 export interface UidSources {
@@ -20,11 +22,11 @@ export interface UidSources {
 export function allocateUid(used: ReadonlySet<number>, sources: UidSources): number {
   const taken = new Set([...accounts(sources.passwd), ...accounts(sources.group)]);
   const ranges = [...subordinates(sources.subuid), ...subordinates(sources.subgid)];
-  for (let uid = UID_BASE; uid < UID_BASE + UID_COUNT; uid++) {
+  for (let uid = UID_BASE; uid < EGRESS_UID; uid++) {
     if (used.has(uid) || taken.has(uid)) continue;
     if (!ranges.some(({ start, count }) => uid >= start && uid < start + count)) return uid;
   }
-  throw new SkerryError('no-space', `All user ids from ${UID_BASE} to ${UID_BASE + UID_COUNT - 1} are in use`, {
+  throw new SkerryError('no-space', `All user ids from ${UID_BASE} to ${EGRESS_UID - 1} are in use`, {
     remedy: 'Delete VMs, or free this range in /etc/passwd, /etc/group, /etc/subuid and /etc/subgid.',
     details: { base: UID_BASE, count: UID_COUNT },
   });

@@ -31,7 +31,8 @@ export class AgentConnection extends EventEmitter<ConnectionEvents> {
   constructor(socket: Socket) {
     super();
     this.#socket = socket;
-    const nonce = randomBytes(NONCE_BYTES);
+    // ASCII: a MAGIC that follows a session cut off in its nonce can't be taken for the rest of it.
+    const nonce = randomBytes(NONCE_BYTES).map((byte) => byte & 0x7f) as Buffer;
     this.#decoder = new FrameDecoder(nonce);
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     socket.on('drain', () => this.#drained());
