@@ -82,7 +82,7 @@ setup_node() {
   make_cache
   if find_system_node; then return 0; fi
   npm_found
-  : >>"$cache/setup.lock"
+  touch "$cache/setup.lock"
   lock "$cache/setup.lock"
   if ! node_ready; then
     rm -rf "$cache"/node24.new.* # of a set-up that was killed
@@ -127,7 +127,7 @@ setup_modules() {
     step 'installing JavaScript packages (npm)' npm_install
   fi
   # In a read-only clone the mark can't be set: each start then compares again.
-  : 2>/dev/null >"$root/node_modules/.skerry-setup" || true
+  touch "$root/node_modules/.skerry-setup" 2>/dev/null || true
   unlock
 }
 
@@ -142,7 +142,7 @@ setup_native() {
     make_cache
     if [ -w "$root/native" ]; then
       step 'building the native programs' sh "$root/native/build.sh"
-      : >"$root/native/build/.checked"
+      touch "$root/native/build/.checked"
     elif ! sh "$root/native/build.sh" >/dev/null 2>&1; then
       refuse "the native programs are not built, and $root is read-only" \
         "as the owner of that directory: sh '$root/scripts/setup.sh' native"
