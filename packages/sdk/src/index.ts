@@ -6,6 +6,6 @@ export { argvOf, type ExecChunk, type ExecOptions, type ExecResult } from './vms
 export type { ExecProcess } from './vms/exec-process.ts';
 export type { FileContent, VmFiles, WriteOptions } from './vms/files.ts';
 export { ensureDaemon } from './daemon-process/index.ts';
-// NODEFILE
+export { loadNodeFile, loadRecipe, type LoadedNodeFile } from './node-file/index.ts';
 export { SkerryError } from '@skerry/api';
 export type { ErrorBody, ErrorCode, Image, Network, Node, SkerryEvent, Task, Vm } from '@skerry/api';
