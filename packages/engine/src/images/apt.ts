@@ -73,7 +73,11 @@ export function openApt(cacheDir: string): Apt {
   }
 
   /** Lists are fetched when old, and once more when what is asked for is not in them. */
-  function withLists<T>(options: BuildOptions, ask: () => Promise<T | undefined>, missing: () => SkerryError): Promise<T> {
+  function withLists<T>(
+    options: BuildOptions,
+    ask: () => Promise<T | undefined>,
+    missing: () => SkerryError,
+  ): Promise<T> {
     return withLock(lock, options, async () => {
       await setUp();
       await update(options, false);
@@ -87,8 +91,10 @@ export function openApt(cacheDir: string): Apt {
   }
 
   async function candidate(name: string, options: BuildOptions = {}): Promise<ResolvedPackage> {
-    return withLists(options, async () => parseShow((await cache(['show', '--no-all-versions', name], options)).stdout), () =>
-      noSuchPackage([name]),
+    return withLists(
+      options,
+      async () => parseShow((await cache(['show', '--no-all-versions', name], options)).stdout),
+      () => noSuchPackage([name]),
     );
   }
 

@@ -112,9 +112,13 @@ export async function readImage(imagesDir: string, digest: string): Promise<Imag
   const json = await readJson(join(dir, 'image.json'));
   const version = (json as { version?: unknown } | undefined)?.version;
   if (typeof version === 'number' && version > IMAGE_VERSION) {
-    throw new SkerryError('unsupported', `The image ${digest.slice(0, 12)} was made by a newer Skerry (format ${version})`, {
-      remedy: `Update Skerry, or remove ${dir}.`,
-    });
+    throw new SkerryError(
+      'unsupported',
+      `The image ${digest.slice(0, 12)} was made by a newer Skerry (format ${version})`,
+      {
+        remedy: `Update Skerry, or remove ${dir}.`,
+      },
+    );
   }
   const manifest = ImageManifest.safeParse(json);
   if (!manifest.success) return undefined;

@@ -30,7 +30,13 @@ export async function hashRecipe(
   from: 'micro' | null,
   options: Pick<ImageBuildOptions, 'format'>,
 ): Promise<string> {
-  return digestOf({ layout: 1, recipe, from, format: options.format ?? 'qcow2', base: await baseFiles(paths.guestDir) });
+  return digestOf({
+    layout: 1,
+    recipe,
+    from,
+    format: options.format ?? 'qcow2',
+    base: await baseFiles(paths.guestDir),
+  });
 }
 
 /**

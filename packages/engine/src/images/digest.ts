@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 
 /** What an input hash is made of: plain data, hashed the same whatever the order of its keys. */
-export type HashInput = string | number | boolean | null | undefined | readonly HashInput[] | { readonly [key: string]: HashInput };
+export type HashInput =
+  | string
+  | number
+  | boolean
+  | null
+  | undefined
+  | readonly HashInput[]
+  | { readonly [key: string]: HashInput };
 
 /** 64 hex digits. Undefined members count as absent. */
 export function digestOf(input: HashInput): string {
@@ -23,5 +30,7 @@ function canonical(input: HashInput): string {
 export function uuidOf(digest: string): string {
   const hex = digest.slice(0, 32);
   const variant = ((Number.parseInt(hex[16] ?? '0', 16) & 3) | 8).toString(16);
-  return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, variant + hex.slice(17, 20), hex.slice(20)].join('-');
+  return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, variant + hex.slice(17, 20), hex.slice(20)].join(
+    '-',
+  );
 }

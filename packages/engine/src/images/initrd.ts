@@ -74,7 +74,16 @@ async function addModules(from: string, to: string): Promise<void> {
 async function archive(tree: string, file: string, options: BuildOptions): Promise<void> {
   const names = (await readdir(tree, { recursive: true })).toSorted();
   await run(
-    ['cpio', '--create', '--format=newc', '--owner=+0:+0', '--reproducible', '--quiet', `--directory=${tree}`, `--file=${file}`],
+    [
+      'cpio',
+      '--create',
+      '--format=newc',
+      '--owner=+0:+0',
+      '--reproducible',
+      '--quiet',
+      `--directory=${tree}`,
+      `--file=${file}`,
+    ],
     { ...signalOf(options), input: `${names.join('\n')}\n` },
   );
 }
@@ -90,7 +99,9 @@ async function agentHash(path: string): Promise<string> {
   const identity = `${path} ${found.dev} ${found.ino} ${found.size} ${found.mtimeMs}`;
   const known = agentHashes.get(identity);
   if (known !== undefined) return known;
-  const hash = createHash('sha256').update(await readFile(path)).digest('hex');
+  const hash = createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
   agentHashes.set(identity, hash);
   return hash;
 }

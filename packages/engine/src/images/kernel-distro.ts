@@ -30,7 +30,10 @@ export async function findDistroSource(cacheDir: string, options: BuildOptions):
     const code = error instanceof SkerryError ? error.code : undefined;
     if (code !== 'unavailable' && code !== 'not-found' && code !== 'unsupported') throw error;
     const release = hostRelease();
-    const readable = await access(`/boot/vmlinuz-${release}`, constants.R_OK).then(() => true, () => false);
+    const readable = await access(`/boot/vmlinuz-${release}`, constants.R_OK).then(
+      () => true,
+      () => false,
+    );
     if (!readable) throw error;
     options.onProgress?.(`Taking this host's own kernel ${release}: the distribution's package can not be had`);
     return { kind: 'host', release };
@@ -84,7 +87,10 @@ async function packagedRelease(root: string): Promise<string> {
 /** Newer releases of Debian have them under /usr/lib. */
 async function modulesRoot(root: string, release: string): Promise<string> {
   const merged = join(root, 'usr/lib/modules', release);
-  return access(merged).then(() => merged, () => join(root, 'lib/modules', release));
+  return access(merged).then(
+    () => merged,
+    () => join(root, 'lib/modules', release),
+  );
 }
 
 /** Copies what GUEST_MODULES and their needs name, uncompressed, and writes `load-order`. */

@@ -122,10 +122,20 @@ async function unpackSource(
 
 /** All hunks or none: half a patch is nobody's kernel. */
 async function applyPatch(tree: string, patch: string, options: BuildOptions): Promise<boolean> {
-  const apply: Argv = ['patch', '--strip=1', '--batch', '--forward', '--fuzz=2', `--directory=${tree}`, `--input=${patch}`];
+  const apply: Argv = [
+    'patch',
+    '--strip=1',
+    '--batch',
+    '--forward',
+    '--fuzz=2',
+    `--directory=${tree}`,
+    `--input=${patch}`,
+  ];
   const trial = await run([...apply, '--dry-run'], { ...signalOf(options), okExitCodes: 'any' });
   if (trial.exitCode !== 0) {
-    options.onProgress?.('The patch does not fit this kernel source: building without it (starts are slower without KVM)');
+    options.onProgress?.(
+      'The patch does not fit this kernel source: building without it (starts are slower without KVM)',
+    );
     return false;
   }
   await run(apply, signalOf(options));

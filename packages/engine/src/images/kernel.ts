@@ -48,7 +48,10 @@ export async function findKernel(paths: ImagePaths, kind: KernelKind): Promise<K
  */
 export async function buildKernel(paths: ImagePaths, kind: KernelKind, options: BuildOptions = {}): Promise<Kernel> {
   if (kind === 'micro') await requireBuildTools('kernel');
-  const lockOptions = { signal: options.signal, onWait: () => options.onProgress?.(`Waiting: another ${kind} kernel build runs`) };
+  const lockOptions = {
+    signal: options.signal,
+    onWait: () => options.onProgress?.(`Waiting: another ${kind} kernel build runs`),
+  };
   return withLock(join(kernelsDir(paths), `${kind}.lock`), lockOptions, async () => {
     try {
       return kind === 'micro' ? await makeMicro(paths, options) : await makeDistro(paths, options);

@@ -16,7 +16,7 @@ export async function withLock<T>(
 ): Promise<T> {
   await mkdir(dirname(path), { recursive: true });
   options.signal?.throwIfAborted();
-  const child = await start(['flock', '--shared', path, 'sh', '-c', 'echo locked; exec cat'], {
+  const child = await start(['flock', '--exclusive', path, 'sh', '-c', 'echo locked; exec cat'], {
     stdio: ['pipe', 'pipe', 'ignore'],
   });
   child.ref(); // Unlike a VM, it is waited for.
@@ -43,7 +43,11 @@ function locked(
   options.signal?.addEventListener('abort', onAbort, { once: true });
   stdout?.once('data', () => resolve());
   void ended.then(() =>
-    reject(new SkerryError('failed', 'The build lock could not be taken', { remedy: 'Check the rights of the cache directory.' })),
+    reject(
+      new SkerryError('failed', 'The build lock could not be taken', {
+        remedy: 'Check the rights of the cache directory.',
+      }),
+    ),
   );
   return promise.finally(() => {
     clearTimeout(waiting);

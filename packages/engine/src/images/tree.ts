@@ -103,7 +103,9 @@ function tooSmall(neededMibs: number, sizeMib: number): SkerryError {
 
 /** The agent runs every command of a user through it; without one, nothing but the agent would run. */
 async function requireShell(tree: string): Promise<void> {
-  const shell = await resolveInside(tree, '/bin/sh').then(lstat, () => undefined).catch(() => undefined);
+  const shell = await resolveInside(tree, '/bin/sh')
+    .then(lstat, () => undefined)
+    .catch(() => undefined);
   if (shell?.isFile() === true || shell?.isSymbolicLink() === true) return;
   throw new SkerryError('invalid', 'The image has no /bin/sh: nothing can be run in it', {
     remedy: 'Do not replace /bin/sh or /usr/bin/busybox by a file of the recipe that is no program.',
@@ -141,7 +143,9 @@ export async function resolveInside(tree: string, guestPath: string): Promise<st
     }
     links += 1;
     if (links > MAX_LINKS) {
-      throw new SkerryError('invalid', `Too many symbolic links in ${guestPath}`, { remedy: 'Give the file another path.' });
+      throw new SkerryError('invalid', `Too many symbolic links in ${guestPath}`, {
+        remedy: 'Give the file another path.',
+      });
     }
     left = [...target.split('/').filter((name) => name !== '' && name !== '.'), ...rest];
     if (target.startsWith('/')) done = '/';

@@ -12,7 +12,9 @@ import {
 
 describe('apt', () => {
   test('writes nowhere but below its own directory', () => {
-    const paths = [...aptConf('/c/apt').matchAll(/^Dir::(?:State|Cache|Log)\S* "(\/[^"]*)";$/gm)].map((match) => match[1]);
+    const paths = [...aptConf('/c/apt').matchAll(/^Dir::(?:State|Cache|Log)\S* "(\/[^"]*)";$/gm)].map(
+      (match) => match[1],
+    );
     expect(paths).toHaveLength(7);
     expect(paths.every((path) => path?.startsWith('/c/apt'))).toBe(true);
   });
@@ -56,7 +58,9 @@ describe('apt', () => {
 
   test('the newest kernel source is the highest by number, and at least 6.1', () => {
     const search = (...names: string[]): string => names.map((name) => `${name} - Linux kernel source`).join('\n');
-    expect(newestLinuxSource(search('linux-source-6.1', 'linux-source-6.12', 'linux-source-6.9'))).toBe('linux-source-6.12');
+    expect(newestLinuxSource(search('linux-source-6.1', 'linux-source-6.12', 'linux-source-6.9'))).toBe(
+      'linux-source-6.12',
+    );
     expect(newestLinuxSource(search('linux-source-7.0', 'linux-source-6.12'))).toBe('linux-source-7.0');
     expect(newestLinuxSource(search('linux-source-5.10', 'linux-source-6.0', 'linux-source'))).toBeUndefined();
   });

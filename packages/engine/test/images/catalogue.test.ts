@@ -35,9 +35,11 @@ async function addImage(name: string, createdAt: string, more: Record<string, un
 
 test('the newest image of a name is found by it, older ones by their digest', async () => {
   const old = await addImage('web', '2026-01-01T00:00:00Z');
+  const between = await addImage('web', '2026-01-15T00:00:00Z');
+  const later = await addImage('web', '2026-01-20T00:00:00Z');
   const young = await addImage('web', '2026-02-01T00:00:00Z');
   const catalogue = openCatalogue(dir);
-  expect((await catalogue.list()).map((image) => image.digest)).toEqual([young, old]);
+  expect((await catalogue.list()).map((image) => image.digest)).toEqual([young, later, between, old]);
   expect((await catalogue.get('web')).digest).toBe(young);
   expect((await catalogue.get(old)).digest).toBe(old);
   expect((await catalogue.get(old.slice(0, 8))).digest).toBe(old);

@@ -25,7 +25,9 @@ test('one at a time, whoever asks, and the lock is free again after an error', a
     throw new Error('as planned');
   };
   const results = await Promise.allSettled([1, 2, 3].map(() => withLock(path, {}, work)));
-  expect(results.every((result) => result.status === 'rejected' && String(result.reason).includes('as planned'))).toBe(true);
+  expect(results.every((result) => result.status === 'rejected' && String(result.reason).includes('as planned'))).toBe(
+    true,
+  );
   expect(most).toBe(1);
 });
 

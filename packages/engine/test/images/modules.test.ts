@@ -6,7 +6,10 @@ const modinfo = (...fields: string[]): Uint8Array => Buffer.from(`ELF...\0${fiel
 test('a module’s needs come from its own file, hard ones and those it asks for before itself', () => {
   const bytes = modinfo('license=GPL', 'depends=jbd2,mbcache', 'softdep=pre: crc32c-generic post: other', 'name=ext4');
   expect(parseModinfo('ext4', bytes)).toEqual({ name: 'ext4', needs: ['jbd2', 'mbcache', 'crc32c_generic'] });
-  expect(parseModinfo('virtio', modinfo('license=GPL', 'depends=', 'name=virtio'))).toEqual({ name: 'virtio', needs: [] });
+  expect(parseModinfo('virtio', modinfo('license=GPL', 'depends=', 'name=virtio'))).toEqual({
+    name: 'virtio',
+    needs: [],
+  });
 });
 
 test('file names are written as the kernel writes modules', () => {

@@ -89,8 +89,12 @@ describe('the root disk', () => {
     await symlink('usr/bin', join(tree.path, 'bin'));
     await tree.put('/srv/large', Buffer.alloc(20 * 2 ** 20, 1), 0o644);
     const disk = join(dir, 'root.raw');
-    const make = (sizeMib: number): Promise<void> => tree.makeExt4(disk, sizeMib, '00000000-0000-8000-8000-000000000000', {});
-    await expect(make(24)).rejects.toMatchObject({ code: 'invalid', remedy: expect.stringMatching(/size: 64Mi/) as string });
+    const make = (sizeMib: number): Promise<void> =>
+      tree.makeExt4(disk, sizeMib, '00000000-0000-8000-8000-000000000000', {});
+    await expect(make(24)).rejects.toMatchObject({
+      code: 'invalid',
+      remedy: expect.stringMatching(/size: 64Mi/) as string,
+    });
     await make(neededMib(20.5 * 1024));
     expect((await stat(disk)).size).toBe(neededMib(20.5 * 1024) * 2 ** 20);
   });
