@@ -39,7 +39,10 @@ export const FileHealth = z.union([
   z.strictObject({ exec: Command, ...checkTiming }),
   z.strictObject({ tcp: Port, ...checkTiming }),
   z.strictObject({
-    http: z.union([Port, z.strictObject({ port: Port, path: z.string().startsWith('/').optional(), status: z.int().optional() })]),
+    http: z.union([
+      Port,
+      z.strictObject({ port: Port, path: z.string().startsWith('/').optional(), status: z.int().optional() }),
+    ]),
     ...checkTiming,
   }),
 ]);
@@ -76,10 +79,7 @@ export const FileVm = z.strictObject({
   command: Command.optional(),
   files: z.array(FileEntry).optional(),
   dependsOn: z
-    .union([
-      z.array(Name),
-      z.record(Name, z.strictObject({ condition: z.enum(['started', 'healthy']) })),
-    ])
+    .union([z.array(Name), z.record(Name, z.strictObject({ condition: z.enum(['started', 'healthy']) }))])
     .optional(),
 });
 export type FileVm = z.infer<typeof FileVm>;
@@ -91,26 +91,30 @@ export const FileForward = z.strictObject({
 
 export const NodeFile = z
   .strictObject({
-  apiVersion: z.literal(API_VERSION, { error: `write apiVersion: ${API_VERSION}` }),
-  kind: z.literal('Node', { error: 'write kind: Node' }).optional(),
-  name: Name,
-  defaults: z.strictObject(vmDefaults).optional(),
-  networks: z
-    .record(Name, z.union([z.null(), z.strictObject({ subnet: z.cidrv4().optional(), egress: z.boolean().optional() })]))
-    .optional(),
-  vms: z.record(Name, FileVm).refine((vms) => Object.keys(vms).length > 0, 'a node has at least one VM'),
-  forward: z.array(FileForward).optional(),
-}).superRefine((file, context) => {
-  for (const [index, { to }] of (file.forward ?? []).entries()) {
-    const target = to.slice(0, to.indexOf(':'));
-    if (target in file.vms) continue;
-    context.addIssue({
-      code: 'custom',
-      path: ['forward', index, 'to'],
-      message: `'${target}' is no VM of this node: name one of ${Object.keys(file.vms).join(', ')}`,
-    });
-  }
-});
+    apiVersion: z.literal(API_VERSION, { error: `write apiVersion: ${API_VERSION}` }),
+    kind: z.literal('Node', { error: 'write kind: Node' }).optional(),
+    name: Name,
+    defaults: z.strictObject(vmDefaults).optional(),
+    networks: z
+      .record(
+        Name,
+        z.union([z.null(), z.strictObject({ subnet: z.cidrv4().optional(), egress: z.boolean().optional() })]),
+      )
+      .optional(),
+    vms: z.record(Name, FileVm).refine((vms) => Object.keys(vms).length > 0, 'a node has at least one VM'),
+    forward: z.array(FileForward).optional(),
+  })
+  .superRefine((file, context) => {
+    for (const [index, { to }] of (file.forward ?? []).entries()) {
+      const target = to.slice(0, to.indexOf(':'));
+      if (target in file.vms) continue;
+      context.addIssue({
+        code: 'custom',
+        path: ['forward', index, 'to'],
+        message: `'${target}' is no VM of this node: name one of ${Object.keys(file.vms).join(', ')}`,
+      });
+    }
+  });
 export type NodeFile = z.infer<typeof NodeFile>;
 
 /** What the caller has read from files beside the node file. */
@@ -150,7 +154,8 @@ export function nodeSpecOf(file: NodeFile, parts: NodeFileParts): NodeSpecInput 
       env: Object.fromEntries(Object.entries(env).map(([key, value]) => [key, String(value)])),
       files: (vm.files ?? []).map((entry) => ({
         path: entry.path,
-        contentBase64: entry.source === undefined ? textToBase64(entry.content ?? '') : (parts.sources.get(entry.source) ?? ''),
+        contentBase64:
+          entry.source === undefined ? textToBase64(entry.content ?? '') : (parts.sources.get(entry.source) ?? ''),
         ...(entry.mode === undefined ? {} : { mode: Number.parseInt(entry.mode, 8) }),
       })),
       ...(vm.command === undefined ? {} : { command: argvOf(vm.command) }),

@@ -135,7 +135,13 @@ export const OPERATIONS = {
     path: '/vms/{vm}/file',
     kind: 'bytes',
     summary: 'Write a file in it (the body is the content)',
-    query: z.strictObject({ path: z.string(), mode: z.string().regex(/^[0-7]{1,4}$/).optional() }),
+    query: z.strictObject({
+      path: z.string(),
+      mode: z
+        .string()
+        .regex(/^[0-7]{1,4}$/)
+        .optional(),
+    }),
     result: FileDigest,
   },
   'vm.file.get': {
@@ -239,7 +245,10 @@ export const OPERATIONS = {
     path: '/events',
     kind: 'json',
     summary: 'What happened, oldest first',
-    query: z.strictObject({ after: z.coerce.number().int().min(0).default(0), limit: z.coerce.number().int().min(1).max(10_000).default(1000) }),
+    query: z.strictObject({
+      after: z.coerce.number().int().min(0).default(0),
+      limit: z.coerce.number().int().min(1).max(10_000).default(1000),
+    }),
     result: z.array(SkerryEvent),
   },
   'event.follow': {

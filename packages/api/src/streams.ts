@@ -31,7 +31,19 @@ export type ExecRequest = z.infer<typeof ExecRequest>;
 export type ExecRequestInput = z.input<typeof ExecRequest>;
 
 /** Signals that can be sent into a guest by name. */
-export const SignalName = z.enum(['HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'TERM', 'CONT', 'STOP', 'TSTP', 'WINCH']);
+export const SignalName = z.enum([
+  'HUP',
+  'INT',
+  'QUIT',
+  'KILL',
+  'USR1',
+  'USR2',
+  'TERM',
+  'CONT',
+  'STOP',
+  'TSTP',
+  'WINCH',
+]);
 export type SignalName = z.infer<typeof SignalName>;
 
 export const ExecControl = z.discriminatedUnion('type', [

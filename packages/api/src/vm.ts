@@ -53,7 +53,10 @@ export type Forward = z.infer<typeof Forward>;
 
 export const Nic = z.strictObject({
   network: Name,
-  mac: z.string().regex(/^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/).optional(),
+  mac: z
+    .string()
+    .regex(/^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/)
+    .optional(),
   /** Without one, the network's next free address; it stays until the VM is deleted. */
   address: z.ipv4().optional(),
 });
@@ -68,7 +71,11 @@ export const VmSpec = z.strictObject({
   cpus: z.int().min(1, 'a VM needs at least 1 CPU').max(MAX_CPUS),
   memoryMib: z.int().min(MIN_MEMORY_MIB, `a VM needs at least ${MIN_MEMORY_MIB} MiB`).max(MAX_MEMORY_MIB),
   /** Virtual size of its own disk; the image's when absent. */
-  diskMib: z.int().min(16).max(64 * 1024 * 1024).optional(),
+  diskMib: z
+    .int()
+    .min(16)
+    .max(64 * 1024 * 1024)
+    .optional(),
   /** `auto`: ours when it is built, the distribution's until then. */
   kernel: z.enum(['auto', 'micro', 'distro']).default('auto'),
   env: Env.default({}),
@@ -76,7 +83,10 @@ export const VmSpec = z.strictObject({
   /** A long-running process that the agent keeps; the image's when absent. */
   command: ArgvSchema.optional(),
   health: HealthCheck.optional(),
-  nics: z.array(Nic).max(8).default([{ network: 'default' }]),
+  nics: z
+    .array(Nic)
+    .max(8)
+    .default([{ network: 'default' }]),
   forwards: z.array(Forward).max(64).default([]),
   /** Deleted once it stops. */
   ephemeral: z.boolean().default(false),

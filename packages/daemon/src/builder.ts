@@ -56,7 +56,8 @@ export function bootBuilder({ driver, host, runtimeDir }: BuilderPorts): BootBui
           { argv: ['sh', '-c', line], env: options.env, stdin: false },
           options.signal === undefined ? {} : { signal: options.signal },
         );
-        for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', options.onLine);
+        for (const stream of [child.stdout, child.stderr])
+          createInterface({ input: stream }).on('line', options.onLine);
         return child.exited;
       },
       async powerOff() {

@@ -48,7 +48,9 @@ export class HostService {
   #accounts() {
     const text = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');
     this.#passwd ??= (async () => {
-      const [passwd, group, subuid, subgid] = await Promise.all(['/etc/passwd', '/etc/group', '/etc/subuid', '/etc/subgid'].map(text));
+      const [passwd, group, subuid, subgid] = await Promise.all(
+        ['/etc/passwd', '/etc/group', '/etc/subuid', '/etc/subgid'].map(text),
+      );
       return { passwd: passwd ?? '', group: group ?? '', subuid: subuid ?? '', subgid: subgid ?? '' };
     })();
     return this.#passwd;

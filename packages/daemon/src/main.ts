@@ -1,5 +1,4 @@
-import { chmod, rm } from 'node:fs/promises';
-import { readFileSync } from 'node:fs';
+import { chmod, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { pino } from 'pino';
 import { SkerryError, type DaemonInfo } from '@skerry/api';
@@ -9,14 +8,17 @@ import { openPlatform } from './platform.ts';
 
 /** skerryd: opens the platform, takes up what runs, and answers on its socket. VMs live on when it ends, however it ends. */
 
-const VERSION: string = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
-
 async function main(): Promise<void> {
   const log = pino({ base: { pid: process.pid } }, pino.destination({ fd: 1, sync: false }));
   const startedAt = new Date().toISOString();
+  const manifest = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
   const paths = await daemonPaths();
   if (await answers(paths.socketPath)) {
-    throw new SkerryError('in-use', `Another daemon answers on ${paths.socketPath}`, { remedy: 'See `skerry daemon status`.' });
+    throw new SkerryError('in-use', `Another daemon answers on ${paths.socketPath}`, {
+      remedy: 'See `skerry daemon status`.',
+    });
   }
   // The store's lock is what keeps a second daemon out; the socket of one that died is only a name.
   const platform = await openPlatform({ paths, log: (level, message, details) => log[level](details ?? {}, message) });
@@ -30,7 +32,7 @@ async function main(): Promise<void> {
     async info(): Promise<DaemonInfo> {
       const vms = await platform.vms.list();
       return {
-        version: VERSION,
+        version: manifest.version,
         apiVersion: 'v1',
         pid: process.pid,
         startedAt,

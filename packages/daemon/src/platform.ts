@@ -44,7 +44,10 @@ export type Platform = Awaited<ReturnType<typeof openPlatform>>;
 
 export async function openPlatform({ paths, log }: PlatformOptions) {
   const onError = (error: SkerryError, what = ''): void => {
-    log(error.code === 'internal' ? 'error' : 'warn', what === '' ? error.message : `${what}: ${error.message}`, { code: error.code, stack: error.stack });
+    log(error.code === 'internal' ? 'error' : 'warn', what === '' ? error.message : `${what}: ${error.message}`, {
+      code: error.code,
+      stack: error.stack,
+    });
   };
   await using undo = new AsyncDisposableStack();
   const store = await openSqliteStore({ path: join(paths.dataDir, 'store.db') });
@@ -199,4 +202,3 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
 function portForward(vmId: string, { hostAddress, hostPort, guestPort }: Forward) {
   return { hostAddress, hostPort, to: { vmId, port: guestPort } };
 }
-

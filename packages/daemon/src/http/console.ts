@@ -2,12 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { SkerryError } from '@skerry/api';
+import type { WebSocket } from '@fastify/websocket';
 import type { FastifyInstance } from 'fastify';
-import type { WebSocket } from 'ws';
 import type { Platform } from '../platform.ts';
-import { finish } from './exec.ts';
 import { routePath } from './json-routes.ts';
-import { problemOf } from './server.ts';
+import { finish, problemOf } from './problems.ts';
 
 /** The serial console: what was on it, then what comes, and keys the other way. */
 
@@ -17,7 +16,9 @@ const HIGH_WATER_BYTES = 1024 * 1024;
 export function consoleRoutes(app: FastifyInstance, platform: Platform): void {
   app.get(routePath('vm.console'), { websocket: true }, (socket, request) => {
     const { vm } = request.params as { vm: string };
-    serve(socket, platform, vm).catch((error: unknown) => finish(socket, { type: 'error', error: problemOf(error).toBody() }));
+    serve(socket, platform, vm).catch((error: unknown) =>
+      finish(socket, { type: 'error', error: problemOf(error).toBody() }),
+    );
   });
 }
 

@@ -1,25 +1,16 @@
-import {
-  CHANNEL_STDERR,
-  CHANNEL_STDIN,
-  CHANNEL_STDOUT,
-  ExecControl,
-  ExecRequest,
-  type ExecReply,
-} from '@skerry/api';
+import { CHANNEL_STDERR, CHANNEL_STDIN, CHANNEL_STDOUT, ExecControl, ExecRequest } from '@skerry/api';
+import type { WebSocket } from '@fastify/websocket';
 import type { AgentProcess } from '@skerry/engine';
 import type { FastifyInstance } from 'fastify';
 import type { Readable } from 'node:stream';
-import type { WebSocket } from 'ws';
 import type { Platform } from '../platform.ts';
 import { routePath } from './json-routes.ts';
-import { problemOf } from './server.ts';
+import { finish, problemOf } from './problems.ts';
 
 /** Commands in a guest over a WebSocket (the messages are in the contract, `streams.ts`). */
 
 /** A client that reads slower than the guest writes holds the guest, not our memory. */
 const HIGH_WATER_BYTES = 1024 * 1024;
-/** RFC 6455 section 7.4.1. */
-const CLOSE_NORMAL = 1000;
 
 export function execRoutes(app: FastifyInstance, { vms }: Platform): void {
   app.get(routePath('vm.exec'), { websocket: true }, (socket, request) => {
@@ -35,7 +26,13 @@ export function execRoutes(app: FastifyInstance, { vms }: Platform): void {
   });
 }
 
-async function serve(socket: WebSocket, first: Buffer, vms: Platform['vms'], vm: string, gone: AbortSignal): Promise<void> {
+async function serve(
+  socket: WebSocket,
+  first: Buffer,
+  vms: Platform['vms'],
+  vm: string,
+  gone: AbortSignal,
+): Promise<void> {
   // What comes while the agent is looked up belongs to the command, too.
   const early: Array<[Buffer, boolean]> = [];
   const keep = (data: Buffer, isBinary: boolean): void => void early.push([data, isBinary]);
@@ -93,10 +90,4 @@ function pump(socket: WebSocket, source: Readable, channel: number): Promise<voi
     source.once('close', resolve);
     source.once('error', () => resolve());
   });
-}
-
-export function finish(socket: WebSocket, reply: ExecReply): void {
-  if (socket.readyState !== socket.OPEN) return;
-  socket.send(JSON.stringify(reply));
-  socket.close(CLOSE_NORMAL);
 }

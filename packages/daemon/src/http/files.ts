@@ -49,5 +49,7 @@ function vmOf(params: unknown): string {
 function guestPath(path: string): string {
   const parsed = GuestPath.safeParse(path);
   if (parsed.success) return parsed.data;
-  throw new SkerryError('invalid', `'${path}' is no path in a guest`, { remedy: 'Write an absolute path, such as VM:/root/file.' });
+  throw new SkerryError('invalid', `'${path}' is no path in a guest`, {
+    remedy: 'Write an absolute path, such as VM:/root/file.',
+  });
 }

@@ -69,7 +69,11 @@ export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: Daem
     (name: string, run: (id: string, context: TaskContext, body: unknown) => Promise<unknown>) =>
     async (request: FastifyRequest, params: Params): Promise<TaskPlan> => {
       const vm = await vms.get(params['vm'] ?? '');
-      return { description: `${name} ${vm.name}`, target: refOf(vm), run: (context) => run(vm.id, context, request.body ?? {}) };
+      return {
+        description: `${name} ${vm.name}`,
+        target: refOf(vm),
+        run: (context) => run(vm.id, context, request.body ?? {}),
+      };
     };
 
   const works: Partial<Record<OperationId, (request: FastifyRequest, params: Params) => Promise<TaskPlan>>> = {
@@ -98,7 +102,9 @@ export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: Daem
       };
     },
     'vm.start': verb('Start', (id, context) => vms.start(id, workOf(context))),
-    'vm.stop': verb('Stop', (id, context, body) => vms.stop(id, workOf(context), OPERATIONS['vm.stop'].body.parse(body))),
+    'vm.stop': verb('Stop', (id, context, body) =>
+      vms.stop(id, workOf(context), OPERATIONS['vm.stop'].body.parse(body)),
+    ),
     'vm.restart': verb('Restart', (id, context) => vms.restart(id, workOf(context))),
     'vm.pause': verb('Pause', (id, context) => vms.pause(id, workOf(context))),
     'vm.resume': verb('Resume', (id, context) => vms.resume(id, workOf(context))),
@@ -122,7 +128,11 @@ export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: Daem
     },
     'node.down': async (_, { node = '' }) => {
       const found = await nodes.get(node);
-      return { description: `Take down ${found.name}`, target: refOf(found), run: (context) => nodes.down(found.id, workOf(context)) };
+      return {
+        description: `Take down ${found.name}`,
+        target: refOf(found),
+        run: (context) => nodes.down(found.id, workOf(context)),
+      };
     },
     'node.delete': async (_, { node = '' }) => {
       const found = await nodes.get(node);
@@ -194,4 +204,3 @@ function workOf(context: TaskContext) {
     },
   };
 }
-

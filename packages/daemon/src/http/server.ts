@@ -1,13 +1,13 @@
 import websocket from '@fastify/websocket';
 import { API_PREFIX, ERROR_KINDS, SkerryError } from '@skerry/api';
 import fastify, { type FastifyInstance } from 'fastify';
-import { ZodError } from 'zod';
 import type { Platform } from '../platform.ts';
 import { consoleRoutes } from './console.ts';
 import { execRoutes } from './exec.ts';
 import { fileRoutes } from './files.ts';
 import { jsonRoutes, type DaemonFacts } from './json-routes.ts';
 import { logRoutes } from './logs.ts';
+import { problemOf } from './problems.ts';
 import { streamRoutes } from './streams.ts';
 
 /** HTTP and WebSocket on top of the platform. Errors are problem details (RFC 9457) with our code and remedy. */
@@ -28,10 +28,17 @@ export async function createServer(platform: Platform, facts: DaemonFacts): Prom
     return reply
       .code(problem.httpStatus)
       .type('application/problem+json')
-      .send({ type: 'about:blank', title: ERROR_KINDS[problem.code].title, status: problem.httpStatus, ...problem.toBody() });
+      .send({
+        type: 'about:blank',
+        title: ERROR_KINDS[problem.code].title,
+        status: problem.httpStatus,
+        ...problem.toBody(),
+      });
   });
   app.setNotFoundHandler((request) => {
-    throw new SkerryError('not-found', `There is no ${request.method} ${request.url}`, { remedy: 'See the list of operations in the reference.' });
+    throw new SkerryError('not-found', `There is no ${request.method} ${request.url}`, {
+      remedy: 'See the list of operations in the reference.',
+    });
   });
   await app.register(
     async (scope) => {
@@ -45,20 +52,4 @@ export async function createServer(platform: Platform, facts: DaemonFacts): Prom
     { prefix: API_PREFIX },
   );
   return app;
-}
-
-export function problemOf(error: unknown): SkerryError {
-  if (error instanceof ZodError) {
-    const [first] = error.issues;
-    const where = first === undefined || first.path.length === 0 ? '' : `${first.path.join('.')}: `;
-    return new SkerryError('invalid', `${where}${first?.message ?? 'not valid'}`, {
-      remedy: 'Correct it and try again; --help shows what is possible.',
-      details: { issues: error.issues },
-    });
-  }
-  const status = (error as { statusCode?: unknown }).statusCode;
-  if (!(error instanceof SkerryError) && typeof status === 'number' && status < 500) {
-    return new SkerryError('invalid', (error as Error).message, { remedy: 'Correct the request.', cause: error });
-  }
-  return SkerryError.from(error);
 }

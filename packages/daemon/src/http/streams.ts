@@ -13,11 +13,17 @@ export function streamRoutes(app: FastifyInstance, { tasks, events }: Platform):
   });
   app.get(routePath('event.follow'), async (request, reply) => {
     const { after } = OPERATIONS['event.follow'].query.parse(request.query);
-    return sendLines(request, reply, (signal) => events.follow({ signal, ...(after === undefined ? {} : { fromId: after + 1 }) }));
+    return sendLines(request, reply, (signal) =>
+      events.follow({ signal, ...(after === undefined ? {} : { fromId: after + 1 }) }),
+    );
   });
 }
 
-function sendLines(request: FastifyRequest, reply: FastifyReply, open: (signal: AbortSignal) => AsyncIterable<unknown>): FastifyReply {
+function sendLines(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  open: (signal: AbortSignal) => AsyncIterable<unknown>,
+): FastifyReply {
   const signal = closedSignal(request);
   const lines = async function* (): AsyncGenerator<string> {
     try {

@@ -2,6 +2,7 @@ export type * from './contract.ts';
 export {
   allocateUid,
   describeEnd,
+  EGRESS_UID,
   findJailHost,
   inspectJail,
   killJailed,

@@ -1,4 +1,11 @@
-import { SkerryError, type Image as ApiImage, type ImageBuild, type ImageRecipe, type Vm, type VmSpec } from '@skerry/api';
+import {
+  SkerryError,
+  type Image as ApiImage,
+  type ImageBuild,
+  type ImageRecipe,
+  type Vm,
+  type VmSpec,
+} from '@skerry/api';
 import type { BootFiles, VmImages, WorkOptions } from '../vms/index.ts';
 import { buildMicro, buildRecipe, findBuilt } from './build.ts';
 import type { BootBuilder } from './builder.ts';
@@ -41,7 +48,11 @@ export class ImageService implements VmImages {
     return apiImage(await openCatalogue(this.#ports.paths.imagesDir).get(ref), await this.#kernelInUse());
   }
 
-  async bootFiles(spec: Pick<VmSpec, 'image' | 'kernel'>, digest: string | undefined, work: WorkOptions): Promise<BootFiles> {
+  async bootFiles(
+    spec: Pick<VmSpec, 'image' | 'kernel'>,
+    digest: string | undefined,
+    work: WorkOptions,
+  ): Promise<BootFiles> {
     const image = await this.#image(spec.image, digest, work);
     const kernel = await this.#kernel(spec.kernel, work);
     return {
@@ -78,7 +89,8 @@ export class ImageService implements VmImages {
 
   async build({ target, name, kernel, format }: ImageBuild, work: WorkOptions): Promise<ApiImage> {
     const { paths } = this.#ports;
-    if (target !== 'micro') return apiImage(await this.#buildRecipe(target, { name, format }, work), await this.#kernelInUse());
+    if (target !== 'micro')
+      return apiImage(await this.#buildRecipe(target, { name, format }, work), await this.#kernelInUse());
     const built = await buildKernel(paths, kernel, work);
     await this.#initrd(built, work);
     const image = await buildMicro(paths, { ...work, format, ...(name === undefined ? {} : { name }) });
@@ -104,7 +116,10 @@ export class ImageService implements VmImages {
     const { paths, onBackground } = this.#ports;
     this.#backgroundBuild = (async () => {
       if ((await findKernel(paths, 'micro')) !== undefined) return;
-      onBackground('started', 'our guest kernel is being built; until then VMs start with the slower one of the distribution');
+      onBackground(
+        'started',
+        'our guest kernel is being built; until then VMs start with the slower one of the distribution',
+      );
       const kernel = await buildKernel(paths, 'micro', { signal: this.#background.signal });
       await this.#initrd(kernel, {});
       onBackground('done', `our guest kernel ${kernel.release} is built: VMs that start from now on use it`);
@@ -142,6 +157,7 @@ export class ImageService implements VmImages {
       const micro = await findKernel(paths, 'micro');
       if (micro !== undefined) return micro;
       if (which === 'micro') return buildKernel(paths, 'micro', work);
+      this.buildKernelInBackground();
     }
     return (await findKernel(paths, 'distro')) ?? (await buildKernel(paths, 'distro', work));
   }

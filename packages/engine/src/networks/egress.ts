@@ -10,7 +10,7 @@ import {
   watchExit,
   type JailHost,
   type JailSpec,
-} from '../hypervisors/jail/index.ts';
+} from '../hypervisors/index.ts';
 import { slirpDnsOf } from './addresses.ts';
 
 /**

@@ -55,12 +55,14 @@ export class NetworkService implements VmNetworks {
       const known = await this.#ports.networks.findByName(name);
       const mode = wanted.egress ? 'nat' : 'isolated';
       if (known !== undefined) {
-        if (known.spec.mode !== mode) await this.#ports.networks.update(known.id, ({ spec }) => ({ spec: { ...spec, mode } }));
+        if (known.spec.mode !== mode)
+          await this.#ports.networks.update(known.id, ({ spec }) => ({ spec: { ...spec, mode } }));
         return;
       }
       const used = (await this.list()).map((network) => network.status.subnet);
       const { routes } = await readHostNetwork();
-      const subnet = wanted.subnet === undefined ? allocateSubnet(used, routes) : checkSubnet(wanted.subnet, used, routes);
+      const subnet =
+        wanted.subnet === undefined ? allocateSubnet(used, routes) : checkSubnet(wanted.subnet, used, routes);
       await this.#ports.networks.create({
         name,
         spec: { mode, domain, ...(wanted.subnet === undefined ? {} : { subnet: wanted.subnet }) },
@@ -75,14 +77,17 @@ export class NetworkService implements VmNetworks {
     if (network === undefined) return;
     const user = (await this.#ports.vms()).find((vm) => vm.status.nics.some((nic) => nic.network === name));
     if (user !== undefined) {
-      throw new SkerryError('in-use', `${user.name} is on the network '${name}'`, { remedy: `Delete it first: \`skerry delete ${user.name}\`.` });
+      throw new SkerryError('in-use', `${user.name} is on the network '${name}'`, {
+        remedy: `Delete it first: \`skerry delete ${user.name}\`.`,
+      });
     }
     await this.#ports.networks.delete(network.id);
     await this.#sync();
   }
 
   async allocate(name: string, nics: readonly Nic[]): Promise<Allocation[]> {
-    if (nics.some((nic) => nic.network === DEFAULT_NETWORK)) await this.ensure(DEFAULT_NETWORK, { egress: true }, DEFAULT_DOMAIN);
+    if (nics.some((nic) => nic.network === DEFAULT_NETWORK))
+      await this.ensure(DEFAULT_NETWORK, { egress: true }, DEFAULT_DOMAIN);
     return this.#oneByOne(async () => {
       const vms = await this.#ports.vms();
       for (const vm of vms) this.#promised.delete(vm.name);
@@ -91,7 +96,9 @@ export class NetworkService implements VmNetworks {
       const seed = randomUUID();
       for (const [index, nic] of nics.entries()) {
         const { status } = await this.#ports.networks.byName(nic.network);
-        const used = new Set([...taken, ...allocated].filter((other) => other.network === nic.network).map((other) => other.address));
+        const used = new Set(
+          [...taken, ...allocated].filter((other) => other.network === nic.network).map((other) => other.address),
+        );
         const address = allocateAddress(status.subnet, used, nic.address);
         allocated.push({ network: nic.network, mac: nic.mac ?? macFor(seed, index), address });
       }

@@ -12,7 +12,7 @@ import {
   type SwitchState,
   type SwitchStats,
 } from '@skerry/switch';
-import { killJailed, launchJail, type JailHost } from '../hypervisors/jail/index.ts';
+import { killJailed, launchJail, type JailHost } from '../hypervisors/index.ts';
 
 /** Supervises this host's one switch process, which outlives us, and talks to it. */
 

@@ -23,7 +23,10 @@ export async function bringUp(
   for (const image of new Set(Object.values(spec.vms).map((vm) => vm.image))) {
     const builds = image in spec.recipes || image === 'micro';
     if (!builds || facts.imageDigests.has(image)) continue;
-    await ports.buildImage(image, spec.recipes[image], { ...inner, onProgress: (text, fraction) => work.onProgress?.(`image ${image}: ${text}`, fraction) });
+    await ports.buildImage(image, spec.recipes[image], {
+      ...inner,
+      onProgress: (text, fraction) => work.onProgress?.(`image ${image}: ${text}`, fraction),
+    });
   }
   for (const [name, network] of Object.entries(spec.networks)) {
     await ports.networks.ensure(networkName(node, name), network, node);
@@ -48,16 +51,28 @@ export async function bringUp(
       const fullName = `${node}/${name}`;
       const say = (text: string): void => work.onProgress?.(`${fullName}: ${text}`);
       // Made at once, started when its dependencies are there.
-      const made = ensureVm(ports, fullName, vmSpecOf(node, declared), facts.vms.get(name), digests.get(declared.image), inner, say);
-      await Promise.all([made, ...declared.dependsOn.map(async ({ vm, condition }) => {
-        const dependency = await startOne(vm);
-        if (condition === 'healthy') await ports.vms.wait(dependency.id, 'healthy', HEALTHY_TIMEOUT_MS, signal);
-      })]);
+      const made = ensureVm(
+        ports,
+        fullName,
+        vmSpecOf(node, declared),
+        facts.vms.get(name),
+        digests.get(declared.image),
+        inner,
+        say,
+      );
+      await Promise.all([
+        made,
+        ...declared.dependsOn.map(async ({ vm, condition }) => {
+          const dependency = await startOne(vm);
+          if (condition === 'healthy') await ports.vms.wait(dependency.id, 'healthy', HEALTHY_TIMEOUT_MS, signal);
+        }),
+      ]);
       const { vm, restart } = await made;
       if (vm.status.state !== 'running' || restart) say('starting');
       const running = restart ? await ports.vms.restart(vm.id, inner) : await ports.vms.start(vm.id, inner);
       const ms = running.status.start?.totalMs;
-      if (vm.status.state !== 'running' || restart) say(ms === undefined ? 'running' : `running (${Math.round(ms)} ms)`);
+      if (vm.status.state !== 'running' || restart)
+        say(ms === undefined ? 'running' : `running (${Math.round(ms)} ms)`);
       return running;
     })();
     started.set(name, starting);

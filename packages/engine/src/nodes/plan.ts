@@ -32,10 +32,12 @@ const LIVE_FIELDS = ['health', 'forwards'] as const;
 type Change = { readonly action: 'keep' | 'update' | 'restart' | 'replace'; readonly why?: string };
 
 export function changeOf(wanted: VmSpec, actual: Vm, digest: string | undefined): Change {
-  const differing = (fields: readonly (keyof VmSpec)[]) => fields.filter((field) => !same(wanted[field], actual.spec[field]));
+  const differing = (fields: readonly (keyof VmSpec)[]) =>
+    fields.filter((field) => !same(wanted[field], actual.spec[field]));
   const replace = differing(REPLACE_FIELDS);
   if (replace.length > 0) return { action: 'replace', why: `${replace.join(', ')} changed` };
-  if (digest === undefined || digest !== actual.status.imageDigest) return { action: 'replace', why: `the image ${wanted.image} changed` };
+  if (digest === undefined || digest !== actual.status.imageDigest)
+    return { action: 'replace', why: `the image ${wanted.image} changed` };
   const restart = differing(RESTART_FIELDS);
   if (restart.length > 0) return { action: 'restart', why: `${restart.join(', ')} changed` };
   const live = differing(LIVE_FIELDS);
@@ -52,7 +54,8 @@ export function planUp(node: string, spec: NodeSpec, facts: NodeFacts): PlanStep
     if (!facts.networks.has(name)) steps.push({ action: 'create', kind: 'network', name: networkName(node, name) });
   }
   for (const name of facts.vms.keys()) {
-    if (!(name in spec.vms)) steps.push({ action: 'delete', kind: 'vm', name: `${node}/${name}`, why: 'no longer declared' });
+    if (!(name in spec.vms))
+      steps.push({ action: 'delete', kind: 'vm', name: `${node}/${name}`, why: 'no longer declared' });
   }
   for (const name of startOrder(spec)) {
     const wanted = spec.vms[name];
@@ -66,8 +69,15 @@ export function planUp(node: string, spec: NodeSpec, facts: NodeFacts): PlanStep
     const change = changeOf(vmSpecOf(node, wanted), actual, facts.imageDigests.get(wanted.image));
     const running = actual.status.state === 'running';
     if (change.action === 'keep' && running) steps.push({ action: 'keep', kind: 'vm', name: fullName });
-    else if (change.action === 'keep') steps.push({ action: 'start', kind: 'vm', name: fullName, why: `it is ${actual.status.state}` });
-    else steps.push({ action: change.action, kind: 'vm', name: fullName, ...(change.why === undefined ? {} : { why: change.why }) });
+    else if (change.action === 'keep')
+      steps.push({ action: 'start', kind: 'vm', name: fullName, why: `it is ${actual.status.state}` });
+    else
+      steps.push({
+        action: change.action,
+        kind: 'vm',
+        name: fullName,
+        ...(change.why === undefined ? {} : { why: change.why }),
+      });
   }
   return steps;
 }
@@ -86,15 +96,26 @@ export function startOrder(spec: Pick<NodeSpec, 'vms'>): string[] {
 
 /** VMs that depend on `name`, directly. */
 export function dependentsOf(spec: Pick<NodeSpec, 'vms'>, name: string): string[] {
-  return Object.entries(spec.vms).flatMap(([other, vm]) => (vm.dependsOn.some((dep) => dep.vm === name) ? [other] : []));
+  return Object.entries(spec.vms).flatMap(([other, vm]) =>
+    vm.dependsOn.some((dep) => dep.vm === name) ? [other] : [],
+  );
 }
 
 /** What a node is, seen from its VMs. */
-export function nodeState(power: NodeSpec['power'], declared: readonly string[], vms: ReadonlyMap<string, Vm>, busy: boolean): NodeState {
+export function nodeState(
+  power: NodeSpec['power'],
+  declared: readonly string[],
+  vms: ReadonlyMap<string, Vm>,
+  busy: boolean,
+): NodeState {
   if (busy) return power === 'up' ? 'starting' : 'stopping';
   const states = declared.map((name) => vms.get(name)?.status);
-  if (power === 'down') return states.every((status) => status === undefined || status.state === 'stopped' || status.state === 'crashed') ? 'down' : 'stopping';
-  if (states.some((status) => status === undefined || status.state !== 'running' || status.health === 'unhealthy')) return 'degraded';
+  if (power === 'down')
+    return states.every((status) => status === undefined || status.state === 'stopped' || status.state === 'crashed')
+      ? 'down'
+      : 'stopping';
+  if (states.some((status) => status === undefined || status.state !== 'running' || status.health === 'unhealthy'))
+    return 'degraded';
   return states.some((status) => status?.health === 'starting') ? 'starting' : 'up';
 }
 

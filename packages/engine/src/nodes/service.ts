@@ -104,8 +104,13 @@ export class NodeService {
     const node = await this.get(ref);
     await this.down(node.id, work);
     await this.#exclusively(node.name, async () => {
-      await Promise.all([...(await this.#members(node.name)).values()].map((vm) => this.#ports.vms.delete(vm.id, { force: true }, work)));
-      for (const network of Object.keys(node.spec.networks)) await this.#ports.networks.delete(networkName(node.name, network));
+      await Promise.all(
+        [...(await this.#members(node.name)).values()].map((vm) =>
+          this.#ports.vms.delete(vm.id, { force: true }, work),
+        ),
+      );
+      for (const network of Object.keys(node.spec.networks))
+        await this.#ports.networks.delete(networkName(node.name, network));
       await this.#ports.nodes.delete(node.id);
     });
     void this.#ports.events.emit({ type: 'node.deleted', subject: refOf(node), message: `${node.name} deleted` });
@@ -154,7 +159,8 @@ export class NodeService {
       return;
     }
     const { spec } = await nodes.get(id);
-    for (const network of Object.keys(spec.networks)) await networks.delete(networkName(name, network)).catch(() => undefined);
+    for (const network of Object.keys(spec.networks))
+      await networks.delete(networkName(name, network)).catch(() => undefined);
     await nodes.delete(id);
   }
 
@@ -171,7 +177,8 @@ export class NodeService {
       if (image === 'micro' || image in spec.recipes) continue;
       if ((await this.#ports.imageDigest(image, undefined)) !== undefined) continue;
       throw new SkerryError('not-found', `There is no image '${image}'`, {
-        remedy: 'See `skerry image list`; build it with `skerry image build RECIPE`, or name its recipe file as the image.',
+        remedy:
+          'See `skerry image list`; build it with `skerry image build RECIPE`, or name its recipe file as the image.',
       });
     }
   }

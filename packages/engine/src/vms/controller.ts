@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SkerryError, type Vm, type VmExit, type VmHealth, type VmStatus } from '@skerry/api';
 import type { EventLog } from '../events/index.ts';
-import type { Driver, Machine, MachineExit } from '../hypervisors/index.ts';
+import { capLog, type Driver, type Machine, type MachineExit } from '../hypervisors/index.ts';
 import { refOf, type Resources } from '../store/index.ts';
 import type { VmSpec } from '@skerry/api';
 import { exitOf, farewellOnConsole, type Farewell } from './exits.ts';
@@ -33,6 +33,10 @@ export interface StopOptions {
 }
 
 const AGENT_LOST_GRACE_MS = 1000;
+/** QEMU appends for ever: the files are cut in place, keeping their end. */
+const LOG_CAP_BYTES = 4 * 2 ** 20;
+const LOG_CHECK_MS = 15_000;
+
 const DEFAULT_STOP: StopOptions = { timeoutMs: 10_000 };
 
 export class VmController {
@@ -41,10 +45,12 @@ export class VmController {
   readonly #live = new Map<string, LiveVm>();
   /** VMs that are being ended by us: how. */
   readonly #ending = new Map<string, 'stop' | 'kill'>();
+  readonly #logTimer: NodeJS.Timeout;
   #isClosed = false;
 
   constructor(ports: ControllerPorts) {
     this.#ports = ports;
+    this.#logTimer = setInterval(() => void this.#cutLogs(), LOG_CHECK_MS).unref();
   }
 
   live(id: string): LiveVm | undefined {
@@ -91,7 +97,8 @@ export class VmController {
         await this.#adoptAlive(vm, found.machine);
         return 'adopted';
       }
-      if (vm.status.state === 'deleting' || vm.status.state === 'stopped' || vm.status.state === 'crashed') return 'absent';
+      if (vm.status.state === 'deleting' || vm.status.state === 'stopped' || vm.status.state === 'crashed')
+        return 'absent';
       if (vm.status.state === 'starting' && found.state === 'absent') {
         await this.#setStatus(vm.id, (status) => ({ ...status, state: 'stopped' }));
         return 'absent';
@@ -113,6 +120,7 @@ export class VmController {
   /** Lets go of every VM; they go on. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    clearInterval(this.#logTimer);
     for (const live of this.#live.values()) live.detach();
     this.#live.clear();
     await Promise.race([this.#queue.idle(), new Promise((resolve) => setTimeout(resolve, 2000).unref())]);
@@ -123,15 +131,27 @@ export class VmController {
     const waterfall = new Waterfall();
     const dirs = this.dirs(vm.id);
     // Not awaited: a daemon that dies now finds the process by its directory, whatever the status says.
-    const marked = this.#setStatus(vm.id, ({ message: _, ...status }) => ({ ...status, state: 'starting', restarts: vm.spec.restarts }));
+    const marked = this.#setStatus(vm.id, ({ message: _, ...status }) => ({
+      ...status,
+      state: 'starting',
+      restarts: vm.spec.restarts,
+    }));
     marked.catch(() => undefined);
     let uid: number | undefined;
     try {
-      await Promise.all([mkdir(dirs.dir, { recursive: true, mode: 0o700 }), mkdir(dirs.runtimeDir, { recursive: true, mode: 0o700 })]);
+      await Promise.all([
+        mkdir(dirs.dir, { recursive: true, mode: 0o700 }),
+        mkdir(dirs.runtimeDir, { recursive: true, mode: 0o700 }),
+      ]);
       const [boot, profile] = await Promise.all([images.bootFiles(vm.spec, vm.status.imageDigest, work), host()]);
       uid = profile.allocateUid?.(this.#usedUids());
       if (uid !== undefined) this.#claimedUids.add(uid);
-      const { live, report } = await startVm(this.#ports, { vm, boot, host: { ...profile, uid }, dirs, waterfall }, this.#liveOptions(vm.id), work);
+      const { live, report } = await startVm(
+        this.#ports,
+        { vm, boot, host: { ...profile, uid }, dirs, waterfall },
+        this.#liveOptions(vm.id),
+        work,
+      );
       await marked;
       this.#hold(vm, live);
       await this.#setStatus(vm.id, (status) => ({
@@ -153,7 +173,11 @@ export class VmController {
         spec: { ...spec, power: 'stopped' },
         status: { ...status, state: 'stopped', message: `it did not start: ${problem.message}` },
       }));
-      void events.emit({ type: 'vm.start-failed', subject: refOf(vm), message: `${vm.name} did not start: ${problem.message}` });
+      void events.emit({
+        type: 'vm.start-failed',
+        subject: refOf(vm),
+        message: `${vm.name} did not start: ${problem.message}`,
+      });
       throw problem;
     } finally {
       if (uid !== undefined) this.#claimedUids.delete(uid);
@@ -216,7 +240,9 @@ export class VmController {
       return;
     }
     this.#hold(vm, live);
-    await this.#setStatus(vm.id, (status) => this.#runningStatus(vm, status, live, machine.state() === 'paused' ? 'paused' : 'running'));
+    await this.#setStatus(vm.id, (status) =>
+      this.#runningStatus(vm, status, live, machine.state() === 'paused' ? 'paused' : 'running'),
+    );
     // Not awaited: a guest that is paused or hangs shall not keep the others waiting.
     void this.#reconnect(vm.id, live);
   }
@@ -232,7 +258,8 @@ export class VmController {
       }));
       if (vm !== undefined && vm.spec.power !== 'paused') live.watchHealth(vm.spec.health);
     } catch (error) {
-      if (this.#live.get(id) === live && !this.#isClosed) this.#ports.onError(SkerryError.from(error), `agent of ${id}`);
+      if (this.#live.get(id) === live && !this.#isClosed)
+        this.#ports.onError(SkerryError.from(error), `agent of ${id}`);
     }
   }
 
@@ -247,7 +274,8 @@ export class VmController {
     // A guest that goes down takes its agent first: wait a little for the end of its process.
     const soon = new Promise((resolve) => setTimeout(resolve, AGENT_LOST_GRACE_MS).unref());
     await Promise.race([live.machine.exited, soon]);
-    if (this.#isClosed || this.#live.get(id) !== live || live.machine.state() === 'ended' || this.#ending.has(id)) return;
+    if (this.#isClosed || this.#live.get(id) !== live || live.machine.state() === 'ended' || this.#ending.has(id))
+      return;
     await this.#setStatus(id, (status) => {
       const { agent, ...rest } = status;
       return agent === undefined ? status : { ...rest, agent: { ...agent, connected: false } };
@@ -271,9 +299,11 @@ export class VmController {
     this.#live.set(vm.id, live);
     void live.machine.exited.then((exit) => {
       if (this.#isClosed) return;
-      this.#queue.run(vm.id, () => this.#release(vm, live, exit)).catch((error: unknown) => {
-        this.#ports.onError(SkerryError.from(error), `end of ${vm.name}`);
-      });
+      this.#queue
+        .run(vm.id, () => this.#release(vm, live, exit))
+        .catch((error: unknown) => {
+          this.#ports.onError(SkerryError.from(error), `end of ${vm.name}`);
+        });
     });
   }
 
@@ -307,9 +337,21 @@ export class VmController {
       await this.#setStatus(vm.id, (status) => ({ ...status, state: 'deleting' }));
     }
     // Outside of this queue's turn: what comes next is a step of its own.
-    if (again || after.spec.ephemeral) queueMicrotask(() => void this.converge(vm.id).catch((error: unknown) => {
-      this.#ports.onError(SkerryError.from(error), vm.name);
-    }));
+    if (again || after.spec.ephemeral)
+      queueMicrotask(
+        () =>
+          void this.converge(vm.id).catch((error: unknown) => {
+            this.#ports.onError(SkerryError.from(error), vm.name);
+          }),
+      );
+  }
+
+  async #cutLogs(): Promise<void> {
+    for (const { machine } of this.#live.values()) {
+      for (const path of [machine.files.console, machine.files.service]) {
+        await capLog(path, LOG_CAP_BYTES).catch((error: unknown) => this.#ports.onError(SkerryError.from(error), path));
+      }
+    }
   }
 
   #runningStatus(vm: Vm, status: VmStatus, live: LiveVm, state: 'running' | 'paused'): VmStatus {

@@ -30,7 +30,19 @@ export async function ensureDisk(
   try {
     // The format of the base is named: probing it would let its content choose (CVE-2008-2004 and its like).
     await run(
-      ['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', image.disk.path, '-F', image.disk.format, temporary, String(sizeBytes)],
+      [
+        'qemu-img',
+        'create',
+        '-q',
+        '-f',
+        'qcow2',
+        '-b',
+        image.disk.path,
+        '-F',
+        image.disk.format,
+        temporary,
+        String(sizeBytes),
+      ],
       signal === undefined ? {} : { signal },
     );
     await rename(temporary, disk.path);

@@ -18,7 +18,12 @@ export function exitOf(exit: MachineExit, farewell: Farewell, wanted: 'stop' | '
   const at = new Date(exit.atMs).toISOString();
   const base = { at, exitCode: exit.code, signal: exit.signal };
   if (wanted === 'kill') return { ...base, kind: 'stopped', reason: 'powered off as asked' };
-  if (farewell === 'poweroff') return { ...base, kind: 'stopped', reason: wanted === 'stop' ? 'shut down as asked' : 'the guest powered itself off' };
+  if (farewell === 'poweroff')
+    return {
+      ...base,
+      kind: 'stopped',
+      reason: wanted === 'stop' ? 'shut down as asked' : 'the guest powered itself off',
+    };
   if (farewell === 'reboot') return { ...base, kind: 'stopped', reason: 'the guest rebooted itself' };
   if (wanted === 'stop' || exit.kind === 'killed') return { ...base, kind: 'stopped', reason: 'powered off as asked' };
   return { ...base, kind: 'crashed', reason: exit.reason };

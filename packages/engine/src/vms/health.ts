@@ -31,7 +31,8 @@ export function watchHealth(
     } else {
       failures += 1;
       const inStartPeriod = verdict === 'starting' && performance.now() - startedAtMs < check.startPeriodMs;
-      if (!inStartPeriod && failures >= check.retries && verdict !== 'unhealthy') onVerdict((verdict = 'unhealthy'), problem);
+      if (!inStartPeriod && failures >= check.retries && verdict !== 'unhealthy')
+        onVerdict((verdict = 'unhealthy'), problem);
     }
     const intervalMs = verdict === 'starting' ? Math.min(EAGER_INTERVAL_MS, check.intervalMs) : check.intervalMs;
     timer = setTimeout(() => void round(), intervalMs);
@@ -58,7 +59,11 @@ async function probe(agent: AgentClient, check: HealthCheck, stopped: AbortSigna
   }
 }
 
-async function probeExec(agent: AgentClient, argv: readonly string[], signal: AbortSignal): Promise<string | undefined> {
+async function probeExec(
+  agent: AgentClient,
+  argv: readonly string[],
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const child = agent.exec({ argv: [...argv], stdin: false }, { signal });
   child.stdout.resume();
   child.stderr.resume();
@@ -93,7 +98,12 @@ async function probeHttp(
     const status = await new Promise<number>((resolve, reject) => {
       connection.once('error', reject);
       const call = request(
-        { path: check.path, headers: { host: 'localhost', connection: 'close' }, signal, createConnection: () => connection },
+        {
+          path: check.path,
+          headers: { host: 'localhost', connection: 'close' },
+          signal,
+          createConnection: () => connection,
+        },
         (response) => {
           response.resume();
           resolve(response.statusCode ?? 0);

@@ -29,7 +29,13 @@ export interface LaunchDirs {
 }
 
 /** Pure: the start of a VM's process, from what it is and where it runs. */
-export function vmLaunch(vm: Vm, boot: BootFiles, nics: readonly VmNic[], host: LaunchHost, dirs: LaunchDirs): VmLaunch {
+export function vmLaunch(
+  vm: Vm,
+  boot: BootFiles,
+  nics: readonly VmNic[],
+  host: LaunchHost,
+  dirs: LaunchDirs,
+): VmLaunch {
   return {
     id: vm.id,
     name: vm.name,
@@ -48,7 +54,9 @@ export function vmLaunch(vm: Vm, boot: BootFiles, nics: readonly VmNic[], host: 
 function isolationOf(vm: Vm, host: LaunchHost): Isolation {
   const shortName = vm.id.slice(-12);
   return {
-    ...(host.uid === undefined ? {} : { uid: host.uid, gid: host.uid, groups: host.kvmGid === undefined ? [] : [host.kvmGid] }),
+    ...(host.uid === undefined
+      ? {}
+      : { uid: host.uid, gid: host.uid, groups: host.kvmGid === undefined ? [] : [host.kvmGid] }),
     cgroup: cgroupOf(host.instance, `vm-${shortName}`),
     memoryMaxBytes: (vm.spec.memoryMib + OVERHEAD_MIB) * 2 ** 20,
     pidsMax: 64 + vm.spec.cpus,
@@ -80,6 +88,11 @@ export function identityOf(vm: Vm, nics: readonly VmNic[], imageEnv: Readonly<Re
     })),
     dns: [...new Set(nics.flatMap((nic) => nic.dns))],
     search: domain === undefined ? [] : [domain],
-    hosts: [{ address: first?.address ?? '127.0.1.1', names: domain === undefined ? [hostname] : [`${hostname}.${domain}`, hostname] }],
+    hosts: [
+      {
+        address: first?.address ?? '127.0.1.1',
+        names: domain === undefined ? [hostname] : [`${hostname}.${domain}`, hostname],
+      },
+    ],
   };
 }

@@ -75,7 +75,8 @@ export class LiveVm {
 
   watchHealth(check: HealthCheck | undefined): void {
     this.#health?.stop();
-    if (check !== undefined && this.#agent !== undefined) this.#health = watchHealth(this.#agent, check, this.#options.onHealth);
+    if (check !== undefined && this.#agent !== undefined)
+      this.#health = watchHealth(this.#agent, check, this.#options.onHealth);
   }
 
   /** Lets go of it; the VM goes on. */

@@ -27,7 +27,11 @@ export interface VmImages {
    * @param digest of the image that its disk was made from; the newest of that name when undefined
    * @throws SkerryError `not-found`, `unsupported`
    */
-  bootFiles(spec: Pick<VmSpec, 'image' | 'kernel'>, digest: string | undefined, options: WorkOptions): Promise<BootFiles>;
+  bootFiles(
+    spec: Pick<VmSpec, 'image' | 'kernel'>,
+    digest: string | undefined,
+    options: WorkOptions,
+  ): Promise<BootFiles>;
 }
 
 /** A NIC as the guest is told of it. */

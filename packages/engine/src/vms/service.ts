@@ -101,7 +101,11 @@ export class VmService {
   }
 
   async restart(id: string, work: WorkOptions): Promise<Vm> {
-    await this.#wish(id, (spec, status) => ({ ...spec, power: 'running', restarts: Math.max(spec.restarts, status.restarts) + 1 }));
+    await this.#wish(id, (spec, status) => ({
+      ...spec,
+      power: 'running',
+      restarts: Math.max(spec.restarts, status.restarts) + 1,
+    }));
     return this.#ports.controller.converge(id, work);
   }
 
@@ -158,7 +162,8 @@ export class VmService {
     try {
       for await (const event of vms.watch({ fromRevision: vm.revision + 1, signal: stop })) {
         if (event.id !== id) continue;
-        if (event.type === 'delete') throw new SkerryError('not-found', `${vm.name} was deleted meanwhile`, { remedy: 'See `skerry list`.' });
+        if (event.type === 'delete')
+          throw new SkerryError('not-found', `${vm.name} was deleted meanwhile`, { remedy: 'See `skerry list`.' });
         vm = event.resource as Vm;
         if (isMet(vm, condition)) return vm;
       }
@@ -167,9 +172,13 @@ export class VmService {
     }
     if (!deadline.aborted) throw new SkerryError('cancelled', 'Cancelled');
     const health = vm.status.healthMessage === undefined ? '' : ` (${vm.status.healthMessage})`;
-    throw new SkerryError('timeout', `${vm.name} is not ${describeCondition(condition)} after ${timeoutMs} ms: it is ${describeState(vm)}, health ${vm.status.health}${health}`, {
-      remedy: `See \`skerry info ${vm.name}\` and \`skerry logs ${vm.name}\`, or give a longer --timeout.`,
-    });
+    throw new SkerryError(
+      'timeout',
+      `${vm.name} is not ${describeCondition(condition)} after ${timeoutMs} ms: it is ${describeState(vm)}, health ${vm.status.health}${health}`,
+      {
+        remedy: `See \`skerry info ${vm.name}\` and \`skerry logs ${vm.name}\`, or give a longer --timeout.`,
+      },
+    );
   }
 
   /** @throws SkerryError `wrong-state`, `unavailable` */
@@ -178,7 +187,8 @@ export class VmService {
     const live = this.#ports.controller.live(vm.id);
     if (live === undefined || vm.status.state !== 'running') {
       throw new SkerryError('wrong-state', `${vm.name} is ${describeState(vm)}, not running`, {
-        remedy: vm.status.state === 'paused' ? `Type \`skerry resume ${vm.name}\`.` : `Type \`skerry start ${vm.name}\`.`,
+        remedy:
+          vm.status.state === 'paused' ? `Type \`skerry resume ${vm.name}\`.` : `Type \`skerry start ${vm.name}\`.`,
       });
     }
     return live.agent;
@@ -186,12 +196,12 @@ export class VmService {
 
   async #wish(id: string, change: (spec: VmSpec, status: VmStatus) => VmSpec): Promise<Vm> {
     return (await this.#ports.vms.update(id, ({ spec, status, name }) => {
-      if (status.state === 'deleting') throw new SkerryError('wrong-state', `${name} is being deleted`, { remedy: 'Choose another VM.' });
+      if (status.state === 'deleting')
+        throw new SkerryError('wrong-state', `${name} is being deleted`, { remedy: 'Choose another VM.' });
       return { spec: change(spec, status) };
     })) as Vm;
   }
 }
-
 
 function isMet(vm: Vm, condition: WaitCondition): boolean {
   const { state, agent, health } = vm.status;
@@ -207,9 +217,13 @@ function describeCondition(condition: WaitCondition): string {
 
 function assertMemory(spec: VmSpec, minMemoryMib: number): void {
   if (spec.memoryMib >= minMemoryMib) return;
-  throw new SkerryError('invalid', `${spec.memoryMib} MiB of memory is too little: the image '${spec.image}' needs ${minMemoryMib} MiB`, {
-    remedy: `Ask for at least --memory ${minMemoryMib}Mi.`,
-  });
+  throw new SkerryError(
+    'invalid',
+    `${spec.memoryMib} MiB of memory is too little: the image '${spec.image}' needs ${minMemoryMib} MiB`,
+    {
+      remedy: `Ask for at least --memory ${minMemoryMib}Mi.`,
+    },
+  );
 }
 
 function notRunning(id: string, what: string): SkerryError {
