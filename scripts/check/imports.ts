@@ -30,6 +30,9 @@ const SPAWNING = new Set([
 /** Modules of Node that compute without touching the machine: what pure files may use. */
 const PURE_NODE = new Set(['node:assert', 'node:buffer', 'node:crypto', 'node:path', 'node:util']);
 
+/** Parts of other packages that compute only. */
+const PURE_PARTS = ['@skerry/switch/address'];
+
 export interface Import {
   readonly specifier: string;
   readonly typeOnly: boolean;
@@ -173,7 +176,7 @@ function impurities(start: string, modules: ReadonlyMap<string, readonly Import[
         seen.add(target);
         continue;
       }
-      const allowed = isApi(path) ? ['zod'] : ['@skerry/api', ...PURE_NODE];
+      const allowed = isApi(path) ? ['zod'] : ['@skerry/api', ...PURE_PARTS, ...PURE_NODE];
       if (allowed.includes(specifier)) continue;
       const by = path === start ? '' : ` by way of ${path}`;
       findings.push({

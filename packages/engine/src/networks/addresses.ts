@@ -9,7 +9,7 @@ import {
   parseCidr,
   parseIpv4,
   type Cidr,
-} from '@skerry/switch';
+} from '@skerry/switch/address';
 
 /** Which subnet, address and MAC something gets. Pure: what is taken is passed in, so that what is given stays given. */
 
