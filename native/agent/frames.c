@@ -39,24 +39,38 @@ static size_t find_magic(const struct decoder *d, size_t from) {
   return d->len;
 }
 
+static bool is_ascii(const uint8_t *p, size_t len) {
+  for (size_t i = 0; i < len; i++) {
+    if (p[i] & 0x80) return false;
+  }
+  return true;
+}
+
 /*
  * MAGIC is looked for everywhere, also in the middle of a frame: after a kill -9 of the daemon the rest of a half frame
  * never comes, and a new session follows it at once. Senders never let MAGIC arise inside a frame.
  */
 enum decoded decoder_next(struct decoder *d, struct frame *f) {
-  if (d->scanned < d->len) {
-    size_t from = d->scanned >= MAGIC_BYTES - 1 ? d->scanned - (MAGIC_BYTES - 1) : 0;
-    size_t at = find_magic(d, from > d->pos ? from : d->pos);
-    if (at < d->len) {
-      d->pos = at;
-      d->synced = false;
-      if (d->len - at < MAGIC_BYTES + NONCE_BYTES) return DECODED_NOTHING;
-      memcpy(f->nonce, d->buf + at + MAGIC_BYTES, NONCE_BYTES);
-      d->pos = d->scanned = at + MAGIC_BYTES + NONCE_BYTES;
+  size_t from = d->scanned >= MAGIC_BYTES - 1 ? d->scanned - (MAGIC_BYTES - 1) : 0;
+  if (from < d->pos) from = d->pos;
+  while (d->scanned < d->len) {
+    size_t at = find_magic(d, from);
+    if (at == d->len) {
+      d->scanned = d->len;
+      break;
+    }
+    d->pos = at;
+    d->synced = false;
+    if (d->len - at < MAGIC_BYTES + NONCE_BYTES) return DECODED_NOTHING;
+    from = at + MAGIC_BYTES;
+    /* A nonce is ASCII: else its sender died in it, and what follows is the MAGIC of the next. */
+    if (is_ascii(d->buf + from, NONCE_BYTES)) {
+      memcpy(f->nonce, d->buf + from, NONCE_BYTES);
+      d->pos = d->scanned = from + NONCE_BYTES;
       d->synced = true;
       return DECODED_SESSION;
     }
-    d->scanned = d->len;
+    d->pos = from;
   }
   if (!d->synced) {
     if (d->len - d->pos > MAGIC_BYTES - 1) d->pos = d->len - (MAGIC_BYTES - 1);

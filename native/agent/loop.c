@@ -47,10 +47,13 @@ int watch_mod(struct watch *w, uint32_t events) {
 }
 
 void watch_close(struct watch *w) {
-  /* Closing the last descriptor of a file removes it from the epoll set (epoll(7), questions and answers). */
+  /*
+   * Taken out by hand: closing alone does it only once no process holds the file, and a child that has just been started
+   * still does for a moment (Linux wakes vfork's parent in exec_mmap, before it closes what is close-on-exec).
+   */
+  watch_mod(w, 0);
   if (w->fd >= 0) close(w->fd);
   w->fd = -1;
-  w->events = 0;
 }
 
 void timer_clear(struct timer *t) {

@@ -28,8 +28,11 @@ void say(const char *format, ...) {
   if (n < 0) return;
   if ((size_t)n > sizeof(text) - 2) n = sizeof(text) - 2;
   text[n] = '\n';
+  /* An init's own standard error may be older than the console: hvc0 comes up beside us. */
+  int console = is_init ? open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC) : -1;
   /* One write, so that lines of the kernel and of the agent do not mix. */
-  if (write(STDERR_FILENO, text, (size_t)n + 1) < 0) return;
+  if (write(console < 0 ? STDERR_FILENO : console, text, (size_t)n + 1) < 0 && console < 0) return;
+  if (console >= 0) close(console);
 }
 
 static void reap(void) {
@@ -80,18 +83,26 @@ static void take_signals(void) {
   watch_add(&signals, signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK), EPOLLIN, on_signal);
 }
 
+static void fill_standard_descriptors(void) {
+  for (;;) {
+    int fd = open("/dev/null", O_RDWR);
+    if (fd < 0) fd = open("/", O_RDONLY);
+    if (fd < 0 || fd > 2) {
+      if (fd >= 0) close(fd);
+      return;
+    }
+  }
+}
+
 int main(int argc, char **argv) {
   const char *socket_path = NULL;
-  /* Descriptors 0 to 2 are the standard ones: none of ours may land there. */
-  for (int fd = open("/dev/null", O_RDWR); fd >= 0; fd = open("/dev/null", O_RDWR)) {
-    if (fd <= 2) continue;
-    close(fd);
-    break;
-  }
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--socket") == 0 && i + 1 < argc) socket_path = argv[++i];
   }
   is_init = getpid() == 1 && socket_path == NULL;
+  /* First of all: the loop's own descriptors must not be 0 to 2, which are closed if no console was there in time. */
+  if (is_init) init_mounts();
+  fill_standard_descriptors();
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   session_boot((const uint8_t *)getauxval(AT_RANDOM), (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
@@ -100,10 +111,7 @@ int main(int argc, char **argv) {
   if (socket_path != NULL) {
     ports_socket(socket_path);
   } else {
-    if (is_init) {
-      init_mounts();
-      init_modules();
-    }
+    if (is_init) init_modules();
     /* The port is opened before the rest is mounted: the host's bytes travel meanwhile. */
     ports_start();
     if (is_init) {

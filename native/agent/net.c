@@ -94,34 +94,46 @@ static void default_route(uint32_t index, const struct ip *gateway) {
 }
 
 struct device {
-  char name[IFNAMSIZ];
   uint32_t index;
   uint8_t mac[6];
   bool taken;
 };
-
-/* eth0, eth1, ...: without udev the kernel's names stay. At most as many as there are NICs to set. */
-static size_t find_devices(int fd, struct device *devices, size_t wanted) {
-  size_t count = 0;
-  for (int i = 0; i < 2 * MAX_NICS && count < wanted; i++) {
-    struct ifreq request = {0};
-    snprintf(request.ifr_name, sizeof(request.ifr_name), "eth%d", i);
-    if (ioctl(fd, SIOCGIFHWADDR, &request) < 0) break;
-    if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER) continue;
-    memcpy(devices[count].mac, request.ifr_hwaddr.sa_data, 6);
-    memcpy(devices[count].name, request.ifr_name, IFNAMSIZ);
-    if (ioctl(fd, SIOCGIFINDEX, &request) < 0) continue;
-    devices[count].index = (uint32_t)request.ifr_ifindex;
-    devices[count++].taken = false;
-  }
-  return count;
-}
 
 static struct device *by_mac(struct device *devices, size_t count, const uint8_t *mac) {
   for (size_t i = 0; i < count; i++) {
     if (!devices[i].taken && memcmp(devices[i].mac, mac, 6) == 0) return &devices[i];
   }
   return NULL;
+}
+
+static bool all_known(struct device *devices, size_t found, const struct nic *nics, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    bool known = (nics[i].has_mac && by_mac(devices, found, nics[i].mac) != NULL) ||
+                 (nics[i].has_current_mac && by_mac(devices, found, nics[i].current_mac) != NULL);
+    if (!known) return false;
+  }
+  return true;
+}
+
+/*
+ * eth0, eth1, ...: without udev the kernel's names stay. It stops as soon as all are known: asking for one that is not
+ * there makes a kernel with modules look for one (dev_load).
+ */
+static size_t find_devices(int fd, struct device *devices, const struct nic *nics, size_t wanted) {
+  size_t count = 0;
+  for (int i = 0; i < MAX_NICS && !all_known(devices, count, nics, wanted); i++) {
+    struct ifreq request = {0};
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "eth%d", i);
+    if (ioctl(fd, SIOCGIFHWADDR, &request) < 0) break;
+    if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER) continue;
+    struct device *d = &devices[count];
+    memcpy(d->mac, request.ifr_hwaddr.sa_data, 6);
+    if (ioctl(fd, SIOCGIFINDEX, &request) < 0) continue;
+    d->index = (uint32_t)request.ifr_ifindex;
+    d->taken = false;
+    count++;
+  }
+  return count;
 }
 
 /* By the address it shall have, else by the one the host says it has now, else the first that is left. */
@@ -190,7 +202,7 @@ int net_apply(const struct nic *nics, size_t count, const char **step) {
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   *step = "netlink";
   if (fd < 0) return errno;
-  size_t found = find_devices(fd, devices, count), i = 0;
+  size_t found = find_devices(fd, devices, nics, count), i = 0;
   for (; i < count && (chosen[i] = choose(devices, found, &nics[i])) != NULL; i++);
   int error = 0;
   if (i < count) {

@@ -1,9 +1,9 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { run } from '../../../src/hosts/index.ts';
+import { promisify } from 'node:util';
 import { connectAgent, type AgentClient, type AgentProcess } from '../../../src/vms/agent/index.ts';
 
 /** The real agent as an ordinary process on this machine, listening on a unix socket instead of its port. */
@@ -21,7 +21,7 @@ export interface RealAgent extends AsyncDisposable {
 }
 
 export async function agentBinary(): Promise<string> {
-  await run(['sh', join(NATIVE, 'build.sh'), 'agent']);
+  await promisify(execFile)('sh', [join(NATIVE, 'build.sh'), 'agent']);
   return join(NATIVE, 'build/agent');
 }
 

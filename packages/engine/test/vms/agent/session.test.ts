@@ -70,7 +70,7 @@ test('a new session follows a frame that was cut anywhere', async () => {
   for (let cut = 0; cut < bytes.length; cut += cut < 40 || cut > bytes.length - 20 ? 1 : 53) {
     // Two sessions on one connection: as a port sees it when the old host's bytes are followed by the new one's.
     const socket = createConnection(agent.socketPath);
-    const [one, two] = [randomBytes(8), randomBytes(8)];
+    const [one, two] = [Buffer.from('session1'), Buffer.from('session2')];
     socket.write(Buffer.concat([MAGIC, one, bytes.subarray(0, cut), MAGIC.subarray(0, 5)]));
     await sleep(1);
     socket.write(Buffer.concat([MAGIC.subarray(5), two]));
@@ -79,6 +79,16 @@ test('a new session follows a frame that was cut anywhere', async () => {
   }
   await using client = await agent.connect();
   expect((await client.stats()).memoryTotalKib).toBeGreaterThan(0);
+});
+
+test('a new session follows a greeting that was cut anywhere', async () => {
+  const greeting = Buffer.concat([MAGIC, Buffer.from('session1')]);
+  for (let cut = 1; cut < greeting.length; cut++) {
+    const socket = createConnection(agent.socketPath);
+    socket.write(Buffer.concat([greeting.subarray(0, cut), MAGIC, Buffer.from('session2')]));
+    await receive(socket, Buffer.concat([MAGIC, Buffer.from('session2')]));
+    socket.destroy();
+  }
 });
 
 test('a lost session leaves no half upload', async () => {
@@ -99,7 +109,7 @@ test('rubbish from the host does not hurt the agent', async () => {
   for (let round = 0; round < 30; round++) {
     const socket = createConnection(agent.socketPath);
     socket.on('error', () => {});
-    socket.write(Buffer.concat([MAGIC, randomBytes(8), encodeFrame(round % 12, round % 3, randomBytes(round * 50)), randomBytes(500)]));
+    socket.write(Buffer.concat([MAGIC, Buffer.from('12345678'), encodeFrame(round % 12, round % 3, randomBytes(round * 50)), randomBytes(500)]));
     await sleep(2);
     socket.destroy();
   }
