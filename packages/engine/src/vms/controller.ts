@@ -333,17 +333,20 @@ export class VmController {
       message: `${vm.name} ${meant ? 'stopped' : 'crashed'}: ${exit.reason}`,
       data: { exit },
     });
-    if (after.spec.ephemeral && after.spec.power === 'stopped' && after.status.state !== 'deleting') {
-      await this.#setStatus(vm.id, (status) => ({ ...status, state: 'deleting' }));
-    }
+    const vanishes = after.spec.ephemeral && after.spec.power === 'stopped' && after.status.state !== 'deleting';
+    if (vanishes) await this.#setStatus(vm.id, (status) => ({ ...status, state: 'deleting' }));
     // Outside of this queue's turn: what comes next is a step of its own.
-    if (again || after.spec.ephemeral)
-      queueMicrotask(
-        () =>
-          void this.converge(vm.id).catch((error: unknown) => {
-            this.#ports.onError(SkerryError.from(error), vm.name);
-          }),
-      );
+    if (again || vanishes) queueMicrotask(() => void this.#convergeAlone(vm));
+  }
+
+  async #convergeAlone(vm: Vm): Promise<void> {
+    try {
+      await this.converge(vm.id);
+    } catch (error) {
+      const problem = SkerryError.from(error);
+      // Whoever asked for it may have deleted it in between.
+      if (problem.code !== 'not-found') this.#ports.onError(problem, vm.name);
+    }
   }
 
   async #cutLogs(): Promise<void> {
