@@ -91,7 +91,7 @@ test.runIf(CAN_UNSHARE)('sets addresses, routes and names, and takes back what a
     expect(later).toMatch(/^second\n/);
     expect(later).toMatch(/eth1 +inet 10\.9\.0\.3\/24/);
     expect(later).toContain('02:00:00:00:00:77');
-    expect(later).not.toMatch(/10\.9\.0\.2|fd00:9::2|10\.8\.0\.2/);
+    expect(later).not.toMatch(/10\.9\.0\.2\/|fd00:9::2\/|10\.8\.0\.2\//);
     expect(later).toContain('default via 10.9.0.1 dev eth1');
     expect(await sh('echo "$GREETING"')).toBe('\n');
 

@@ -20,7 +20,10 @@ export interface RealAgent extends AsyncDisposable {
   connect(): Promise<AgentClient>;
 }
 
+/** SKERRY_TEST_AGENT names another build of it, as one with sanitizers. */
 export async function agentBinary(): Promise<string> {
+  const other = process.env['SKERRY_TEST_AGENT'];
+  if (other !== undefined) return other;
   await promisify(execFile)('sh', [join(NATIVE, 'build.sh'), 'agent']);
   return join(NATIVE, 'build/agent');
 }
