@@ -15,6 +15,8 @@ export default defineConfig({
           name: 'unit',
           include: ['packages/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts'],
           testTimeout: 10_000,
+          // Vitest leaves one core for itself, which on two cores would be half of the machine.
+          maxWorkers: '100%',
         },
       },
       {

@@ -44,6 +44,11 @@ const TEXT_RULES: readonly TextRule[] = [
     message: 'a call that blocks the event loop: use its asynchronous form',
   },
   {
+    files: OUR_CODE,
+    pattern: /import\.meta\.url\)\.pathname/g,
+    message: 'a path that is still percent-encoded (a clone in a folder with a space): use fileURLToPath',
+  },
+  {
     // Each machine has its own registries. (Written with \. here, so that this line is none.)
     files: /./,
     pattern:
