@@ -1,0 +1,94 @@
+import { VmSpec, VmState, type VmStatus } from '@skerry/api';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { MachineExit } from '../../src/hypervisors/index.ts';
+import { exitOf } from '../../src/vms/exits.ts';
+import { endedStatus, newVmStatus, nextStep } from '../../src/vms/model.ts';
+
+const spec = (change: Partial<VmSpec>): VmSpec => ({
+  ...VmSpec.parse({ image: 'micro', cpus: 1, memoryMib: 128 }),
+  ...change,
+});
+const status = (change: Partial<VmStatus>): VmStatus => ({ ...newVmStatus([], 'digest'), ...change });
+
+describe('nextStep', () => {
+  test.each([
+    ['running', 'stopped', 'start'],
+    ['running', 'crashed', 'start'],
+    ['running', 'starting', 'start'],
+    ['running', 'running', 'none'],
+    ['running', 'paused', 'resume'],
+    ['paused', 'running', 'pause'],
+    ['paused', 'paused', 'none'],
+    ['stopped', 'running', 'stop'],
+    ['stopped', 'paused', 'stop'],
+    ['stopped', 'stopping', 'stop'],
+    ['stopped', 'stopped', 'none'],
+    ['stopped', 'crashed', 'none'],
+    ['running', 'deleting', 'delete'],
+  ] as const)('wanted %s, is %s: %s', (power, state, step) => {
+    expect(nextStep(spec({ power }), status({ state }))).toBe(step);
+  });
+
+  test('a restart stops what runs, and starts it once', () => {
+    expect(nextStep(spec({ power: 'running', restarts: 1 }), status({ state: 'running', restarts: 0 }))).toBe('stop');
+    expect(nextStep(spec({ power: 'running', restarts: 1 }), status({ state: 'stopped', restarts: 0 }))).toBe('start');
+    expect(nextStep(spec({ power: 'running', restarts: 1 }), status({ state: 'running', restarts: 1 }))).toBe('none');
+  });
+
+  test('reaches what is wanted from any state within three steps', () => {
+    const after = { start: 'running', stop: 'stopped', pause: 'paused', resume: 'running' } as const;
+    fc.assert(
+      fc.property(
+        fc.constantFrom('running', 'paused', 'stopped'),
+        fc.constantFrom(...VmState.options.filter((state) => state !== 'deleting')),
+        fc.nat(2),
+        (power, first, restarts) => {
+          let now = status({ state: first });
+          for (let steps = 0; steps <= 3; steps += 1) {
+            const step = nextStep(spec({ power, restarts }), now);
+            if (step === 'none') return true;
+            if (step === 'delete') return false;
+            now = { ...now, state: after[step], ...(step === 'start' ? { restarts } : {}) };
+          }
+          return false;
+        },
+      ),
+    );
+  });
+});
+
+describe('exitOf', () => {
+  const exit = (change: Partial<MachineExit>): MachineExit => ({
+    kind: 'reset',
+    code: 0,
+    signal: null,
+    reason: 'the guest reset',
+    atMs: 0,
+    ...change,
+  });
+
+  test.each([
+    ['a power-off that was asked for', exit({}), 'poweroff', 'stop', 'stopped'],
+    ['a power-off by the guest', exit({}), 'poweroff', undefined, 'stopped'],
+    ['a reboot by the guest', exit({}), 'reboot', undefined, 'stopped'],
+    ['a reset without a word: a panic', exit({}), undefined, undefined, 'crashed'],
+    ['a kill that was asked for', exit({ kind: 'killed', signal: 'SIGKILL' }), undefined, 'kill', 'stopped'],
+    ['a kill by somebody else', exit({ kind: 'crashed', signal: 'SIGKILL' }), undefined, undefined, 'crashed'],
+  ] as const)('%s', (_, machineExit, farewell, wanted, kind) => {
+    expect(exitOf(machineExit, farewell, wanted).kind).toBe(kind);
+  });
+});
+
+test('an ended VM has no process, agent or health left', () => {
+  const running = status({ state: 'running', health: 'healthy', process: { pid: 1, startTime: '2' }, message: 'old' });
+  const ended = endedStatus(running, {
+    at: '2026-01-01T00:00:00.000Z',
+    kind: 'crashed',
+    reason: 'killed',
+    exitCode: null,
+    signal: 'SIGKILL',
+  });
+  expect(ended).toMatchObject({ state: 'crashed', health: 'none', message: 'killed' });
+  expect(ended).not.toHaveProperty('process');
+});
