@@ -114,7 +114,7 @@ describe('rules of the house', () => {
     ['export namespace a { }', 'a namespace'],
     ['@Injectable()\nclass A {}', 'a decorator'],
     ["const text = readFileSync('x');", 'blocks the event loop'],
-    ["const NATIVE = new URL('../native', import.meta.url).pathname;", 'percent-encoded'],
+    [`const NATIVE = new URL('../native', import.meta.url).${'pathname'};`, 'percent-encoded'],
     [`fetch('https://registry.${'npmjs'}.org/node')`, 'the host of a registry'],
     [`deb http://deb.${'debian'}.org/debian bookworm main`, 'the host of a registry'],
   ])('forbidden: %s', (text, message) => {
