@@ -1,10 +1,11 @@
 import { once } from 'node:events';
-import { access, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { SkerryError } from '../../packages/api/src/index.ts';
 import { start } from '../../packages/engine/src/hosts/index.ts';
 import type { BootBuilder, Kernel } from '../../packages/engine/src/images/index.ts';
 import { connectAgent, type AgentClient } from '../../packages/engine/src/vms/agent/index.ts';
@@ -57,8 +58,7 @@ export async function bootGuest({ kernel, initrdPath, memoryMib, disk }: GuestOp
     if (qemu.exitCode === null && qemu.signalCode === null) qemu.kill('SIGKILL');
     await ended;
   });
-  await listening(socket);
-  const agent = await connectAgent(socket, { timeoutMs: BOOT_TIMEOUT_MS });
+  const agent = await connectOnceListening(socket);
   undo.defer(() => agent.close());
   const made = undo.move();
   return {
@@ -77,17 +77,16 @@ export async function bootGuest({ kernel, initrdPath, memoryMib, disk }: GuestOp
   };
 }
 
-/** QEMU makes the socket itself here; the engine's supervisor hands it one that listens before it starts. */
-async function listening(socket: string): Promise<void> {
+/** QEMU makes the socket itself here, a moment after it starts; the engine's supervisor hands it one that listens already. */
+async function connectOnceListening(socket: string): Promise<AgentClient> {
   const deadline = Date.now() + 10_000;
-  while (
-    !(await access(socket).then(
-      () => true,
-      () => false,
-    ))
-  ) {
-    if (Date.now() > deadline) throw new Error('QEMU did not make its socket');
-    await sleep(20);
+  for (;;) {
+    try {
+      return await connectAgent(socket, { timeoutMs: BOOT_TIMEOUT_MS });
+    } catch (error) {
+      if (Date.now() > deadline || !(error instanceof SkerryError) || error.code !== 'unavailable') throw error;
+      await sleep(50);
+    }
   }
 }
 

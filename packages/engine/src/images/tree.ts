@@ -1,8 +1,9 @@
-import { chmod, lstat, mkdir, readFile, readdir, readlink, symlink, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { chmod, lstat, mkdir, readFile, readdir, readlink, rename, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
 import { SkerryError } from '@skerry/api';
 import { run, type Argv } from '../hosts/index.ts';
-import { appletLinks, MERGED_DIRS, mke2fsArgs, neededMib, SKELETON, SKELETON_LINKS, TRIMMED } from './tree-plan.ts';
+import { appletLinks, mke2fsArgs, neededMib, SKELETON, SKELETON_LINKS, UNPACK_SCRIPT } from './tree-plan.ts';
 import { signalOf, type BuildOptions } from './types.ts';
 
 /**
@@ -12,11 +13,11 @@ import { signalOf, type BuildOptions } from './types.ts';
  */
 export interface RootTree {
   readonly path: string;
-  /** Once per tree. */
+  /** Once per tree; leaves the packages' documents and translations out. */
   unpack(debs: readonly string[], options: BuildOptions): Promise<void>;
   /** Writes a file, replacing what is there. The path is the guest's, its symbolic links are followed inside the tree. */
   put(guestPath: string, bytes: Uint8Array, mode: number): Promise<void>;
-  /** Removes documents and translations, then links busybox's applets where no program is. */
+  /** Links busybox's applets where no program is. */
   finish(options: BuildOptions): Promise<void>;
   /** @throws SkerryError `invalid` when it does not fit or can't be booted */
   makeExt4(file: string, sizeMib: number, uuid: string, options: BuildOptions): Promise<void>;
@@ -24,12 +25,12 @@ export interface RootTree {
 
 export async function createTree(path: string, guestDir: string, options: BuildOptions): Promise<RootTree> {
   const books = `${path}.fakeroot`;
-  const asRoot = (argv: Argv): Argv =>
-    process.getuid?.() === 0 ? argv : ['fakeroot', '-s', books, '-i', books, '--', ...argv];
+  const replaced = `${path}.replaced`;
+  const rootless = process.getuid?.() !== 0;
   const inTree = (...parts: string[]): string => join(path, ...parts);
 
   await mkdir(path);
-  await writeFile(books, '');
+  await mkdir(replaced);
   for (const [dir, mode] of SKELETON) {
     await mkdir(inTree(dir));
     await chmod(inTree(dir), mode); // mkdir's own mode is cut by the umask.
@@ -40,44 +41,34 @@ export async function createTree(path: string, guestDir: string, options: BuildO
   await run(['cp', '-R', '--no-preserve=all', '--preserve=links', `${base}/.`, path], signalOf(options));
   await settleModes(base, path);
 
-  /** Packages still carry /bin and /lib, and dpkg-deb would put a directory in the place of a link: so the links come last. */
-  async function mergeUsr(mergeOptions: BuildOptions): Promise<void> {
-    for (const name of MERGED_DIRS) {
-      const split = await lstat(inTree(name)).catch(() => undefined);
-      if (split?.isSymbolicLink() === true) continue;
-      if (split !== undefined) {
-        await run(asRoot(['cp', '-a', '--', `${inTree(name)}/.`, inTree('usr', name)]), signalOf(mergeOptions));
-        await run(asRoot(['rm', '-rf', '--', inTree(name)]), signalOf(mergeOptions));
-      }
-      await symlink(`usr/${name}`, inTree(name));
-    }
-  }
-
   return {
     path,
 
     async unpack(debs, unpackOptions) {
-      for (const [index, deb] of debs.entries()) {
-        unpackOptions.onProgress?.(`Unpacking packages (${index + 1} of ${debs.length})`);
-        await run(asRoot(['dpkg-deb', '--extract', deb, path]), signalOf(unpackOptions));
-      }
-      await mergeUsr(unpackOptions);
+      let done = 0;
+      const argv: Argv = ['sh', '-c', UNPACK_SCRIPT, 'sh', path, ...debs];
+      await run(rootless ? ['fakeroot', '-s', books, '--', ...argv] : argv, {
+        ...signalOf(unpackOptions),
+        onLine: (_line, stream) => {
+          if (stream !== 'stdout') return;
+          done += 1;
+          unpackOptions.onProgress?.(`Unpacking packages (${done} of ${debs.length})`);
+        },
+      });
     },
 
     async put(guestPath, bytes, mode) {
       const target = await resolveInside(path, guestPath);
       await mkdir(dirname(target), { recursive: true });
-      // Removed by fakeroot too, or its books would give the old owner to whatever gets the inode next.
-      await run(asRoot(['rm', '-f', '--', target]));
+      const old = await lstat(target).catch(() => undefined);
+      if (old?.isDirectory() === true) throw isDirectory(guestPath);
+      // Moved, not removed: fakeroot's books would give its owner to whatever gets the inode next.
+      if (old !== undefined) await rename(target, join(replaced, randomUUID()));
       await writeFile(target, bytes, { flag: 'wx' });
       await chmod(target, mode);
     },
 
     async finish(finishOptions) {
-      const doc = inTree('usr/share/doc');
-      await run(asRoot(['rm', '-rf', '--', ...TRIMMED.map((dir) => inTree(dir))]), signalOf(finishOptions));
-      await mkdir(doc, { recursive: true });
-      await run(asRoot(['find', doc, '-type', 'f', '!', '-name', 'copyright', '-delete']), signalOf(finishOptions));
       const present = new Set([...(await readdir(inTree('usr/bin'))), ...(await readdir(inTree('usr/sbin')))]);
       const { stdout } = await run([inTree('usr/bin/busybox'), '--list-full'], signalOf(finishOptions));
       for (const link of appletLinks(stdout, present)) await symlink(link.target, inTree(link.path));
@@ -85,12 +76,21 @@ export async function createTree(path: string, guestDir: string, options: BuildO
 
     async makeExt4(file, sizeMib, uuid, diskOptions) {
       await requireShell(path);
-      const { stdout } = await run(asRoot(['du', '-sk', path]), signalOf(diskOptions));
+      const { stdout } = await run(['du', '-sk', path], signalOf(diskOptions));
       const needed = neededMib(Number.parseInt(stdout, 10));
       if (needed > sizeMib) throw tooSmall(needed, sizeMib);
-      await run(asRoot(mke2fsArgs({ tree: path, file, sizeMib, uuid })), signalOf(diskOptions));
+      const argv = mke2fsArgs({ tree: path, file, sizeMib, uuid });
+      const known = rootless && (await lstat(books).catch(() => undefined)) !== undefined ? ['-i', books] : [];
+      await run(rootless ? ['fakeroot', ...known, '--', ...argv] : argv, signalOf(diskOptions));
     },
   };
+}
+
+function isDirectory(guestPath: string): SkerryError {
+  return new SkerryError('invalid', `${guestPath} is a directory in the image`, {
+    remedy: 'Give the file a name inside it.',
+    details: { path: guestPath },
+  });
 }
 
 function tooSmall(neededMibs: number, sizeMib: number): SkerryError {

@@ -54,6 +54,7 @@ describe('a path of the guest', () => {
     expect(await readFile(join(tree.path, 'etc/motd'), 'utf8')).toBe('hello');
     expect((await stat(join(tree.path, 'etc/motd'))).mode & 0o777).toBe(0o640);
     expect((await stat(join(tree.path, 'srv/deep/er/x'))).mode & 0o777).toBe(0o755);
+    await expect(tree.put('/srv/deep', Buffer.from('x'), 0o644)).rejects.toMatchObject({ code: 'invalid' });
   });
 });
 
