@@ -1,15 +1,15 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SkerryError, type Vm, type VmExit, type VmHealth, type VmStatus } from '@skerry/api';
+import { SkerryError, type Vm, type VmExit, type VmHealth, type VmSpec, type VmStatus } from '@skerry/api';
 import type { EventLog } from '../events/index.ts';
-import { capLog, type Driver, type Machine, type MachineExit } from '../hypervisors/index.ts';
+import type { Driver, Machine, MachineExit } from '../hypervisors/index.ts';
 import { refOf, type Resources } from '../store/index.ts';
-import type { VmSpec } from '@skerry/api';
 import { exitOf, farewellOnConsole, type Farewell } from './exits.ts';
 import { KeyedQueue } from './keyed-queue.ts';
 import type { HostProfile, LaunchDirs } from './launch.ts';
 import { LiveVm, startVm, type LiveVmOptions } from './live.ts';
-import { endedStatus, isAlive, nextStep, shortId } from './model.ts';
+import { keepLogsShort } from './logs.ts';
+import { endedStatus, isAlive, nextStep, runningStatus, shortId } from './model.ts';
 import type { VmImages, VmNetworks, WorkOptions } from './ports.ts';
 import { Waterfall } from './waterfall.ts';
 
@@ -33,10 +33,6 @@ export interface StopOptions {
 }
 
 const AGENT_LOST_GRACE_MS = 1000;
-/** QEMU appends for ever: the files are cut in place, keeping their end. */
-const LOG_CAP_BYTES = 4 * 2 ** 20;
-const LOG_CHECK_MS = 15_000;
-
 const DEFAULT_STOP: StopOptions = { timeoutMs: 10_000 };
 
 export class VmController {
@@ -45,12 +41,12 @@ export class VmController {
   readonly #live = new Map<string, LiveVm>();
   /** VMs that are being ended by us: how. */
   readonly #ending = new Map<string, 'stop' | 'kill'>();
-  readonly #logTimer: NodeJS.Timeout;
+  readonly #stopCutting: () => void;
   #isClosed = false;
 
   constructor(ports: ControllerPorts) {
     this.#ports = ports;
-    this.#logTimer = setInterval(() => void this.#cutLogs(), LOG_CHECK_MS).unref();
+    this.#stopCutting = keepLogsShort(() => this.#live.values(), ports.onError);
   }
 
   live(id: string): LiveVm | undefined {
@@ -120,7 +116,7 @@ export class VmController {
   /** Lets go of every VM; they go on. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    clearInterval(this.#logTimer);
+    this.#stopCutting();
     for (const live of this.#live.values()) live.detach();
     this.#live.clear();
     await Promise.race([this.#queue.idle(), new Promise((resolve) => setTimeout(resolve, 2000).unref())]);
@@ -155,7 +151,7 @@ export class VmController {
       await marked;
       this.#hold(vm, live);
       await this.#setStatus(vm.id, (status) => ({
-        ...this.#runningStatus(vm, status, live, 'running'),
+        ...runningStatus(vm.spec, status, live.facts, 'running'),
         imageDigest: boot.image.digest,
         start: report,
       }));
@@ -241,7 +237,7 @@ export class VmController {
     }
     this.#hold(vm, live);
     await this.#setStatus(vm.id, (status) =>
-      this.#runningStatus(vm, status, live, machine.state() === 'paused' ? 'paused' : 'running'),
+      runningStatus(vm.spec, status, live.facts, machine.state() === 'paused' ? 'paused' : 'running'),
     );
     // Not awaited: a guest that is paused or hangs shall not keep the others waiting.
     void this.#reconnect(vm.id, live);
@@ -347,31 +343,6 @@ export class VmController {
       // Whoever asked for it may have deleted it in between.
       if (problem.code !== 'not-found') this.#ports.onError(problem, vm.name);
     }
-  }
-
-  async #cutLogs(): Promise<void> {
-    for (const { machine } of this.#live.values()) {
-      for (const path of [machine.files.console, machine.files.service]) {
-        await capLog(path, LOG_CAP_BYTES).catch((error: unknown) => this.#ports.onError(SkerryError.from(error), path));
-      }
-    }
-  }
-
-  #runningStatus(vm: Vm, status: VmStatus, live: LiveVm, state: 'running' | 'paused'): VmStatus {
-    const { exit: _exit, message: _message, healthMessage: _healthMessage, ...rest } = status;
-    const hello = live.hasAgent ? live.agent.hello : undefined;
-    return {
-      ...rest,
-      state,
-      health: vm.spec.health === undefined ? 'none' : 'starting',
-      process: {
-        pid: live.machine.pid,
-        startTime: live.machine.startTime,
-        ...(live.uid === undefined ? {} : { uid: live.uid }),
-      },
-      warnings: [...live.machine.warnings],
-      ...(hello === undefined ? {} : { agent: { connected: true, version: hello.version, kernel: hello.kernel } }),
-    };
   }
 
   readonly #claimedUids = new Set<number>();

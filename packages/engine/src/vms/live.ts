@@ -6,6 +6,7 @@ import { connectAgent, type AgentClient } from './agent/index.ts';
 import { ensureDisk } from './disks.ts';
 import { watchHealth, type HealthWatch } from './health.ts';
 import { identityOf, vmLaunch, type LaunchDirs, type LaunchHost } from './launch.ts';
+import type { LiveFacts } from './model.ts';
 import type { BootFiles, VmNetworks, WorkOptions } from './ports.ts';
 import { Waterfall } from './waterfall.ts';
 
@@ -39,6 +40,16 @@ export class LiveVm {
     throw new SkerryError('unavailable', 'The agent in the guest does not answer', {
       remedy: 'Look at `skerry console`; if the guest hangs, `skerry restart` it.',
     });
+  }
+
+  get facts(): LiveFacts {
+    const { pid, startTime, warnings } = this.machine;
+    const hello = this.#agent?.hello;
+    return {
+      process: { pid, startTime, ...(this.uid === undefined ? {} : { uid: this.uid }) },
+      agent: hello === undefined ? undefined : { connected: true, version: hello.version, kernel: hello.kernel },
+      warnings,
+    };
   }
 
   get hasAgent(): boolean {

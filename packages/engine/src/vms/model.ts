@@ -28,6 +28,25 @@ export function newVmStatus(nics: VmStatus['nics'], imageDigest: string): VmStat
   return { state: 'stopped', health: 'none', nics, warnings: [], imageDigest, restarts: 0 };
 }
 
+/** What a running VM's process and agent say of themselves. */
+export interface LiveFacts {
+  readonly process: NonNullable<VmStatus['process']>;
+  readonly agent: VmStatus['agent'];
+  readonly warnings: readonly string[];
+}
+
+export function runningStatus(spec: VmSpec, status: VmStatus, live: LiveFacts, state: 'running' | 'paused'): VmStatus {
+  const { exit: _exit, message: _message, healthMessage: _healthMessage, ...rest } = status;
+  return {
+    ...rest,
+    state,
+    health: spec.health === undefined ? 'none' : 'starting',
+    process: live.process,
+    warnings: [...live.warnings],
+    ...(live.agent === undefined ? {} : { agent: live.agent }),
+  };
+}
+
 /** What is left of a status once its process is gone. */
 export function endedStatus(status: VmStatus, exit: VmExit): VmStatus {
   const { process: _process, agent: _agent, healthMessage: _healthMessage, message: _message, ...rest } = status;
