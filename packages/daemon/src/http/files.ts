@@ -48,7 +48,8 @@ function vmOf(params: unknown): string {
 
 function guestPath(path: string): string {
   const parsed = GuestPath.safeParse(path);
-  if (parsed.success) return parsed.data;
+  // '/root/' and '/root' are one directory; what is no directory says so itself.
+  if (parsed.success) return parsed.data.replace(/(?<=.)\/+$/, '');
   throw new SkerryError('invalid', `'${path}' is no path in a guest`, {
     remedy: 'Write an absolute path, such as VM:/root/file.',
   });
