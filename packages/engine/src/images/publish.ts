@@ -49,7 +49,9 @@ export async function readJson(path: string): Promise<unknown> {
 
 /** A full disk and a cancelled build, told as such; any other error as it is. */
 export function explainFailure(error: unknown, where: string): unknown {
-  if ((error as Error).name === 'AbortError') return SkerryError.from(error);
+  if ((error as Error).name === 'AbortError' || (error as SkerryError).code === 'cancelled') {
+    return new SkerryError('cancelled', 'The build was cancelled', { cause: error });
+  }
   const text = error instanceof SkerryError ? `${error.message} ${String(error.details?.['stderr'])}` : String(error);
   if (!/ENOSPC|No space left on device|Disk quota exceeded/.test(text)) return error;
   return new SkerryError('no-space', `There is no room left in ${where}`, {
