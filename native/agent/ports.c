@@ -109,8 +109,9 @@ void ports_socket(const char *path) {
   service_log(dup(STDOUT_FILENO));
 }
 
+bool ports_is_socket(void) { return listener.fd >= 0; }
+
 void ports_host_gone(struct watch *port) {
-  if (listener.fd < 0) return;
   watch_close(port);
   watch_mod(&listener, EPOLLIN);
 }

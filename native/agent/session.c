@@ -1,8 +1,7 @@
 /* The port to the host: sessions, what waits to be written, and who gets which frame. */
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <poll.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -166,9 +165,26 @@ static void decode(void) {
   }
 }
 
+/*
+ * "The host has gone" and "it is back" travel in a queue of their own, and may be seen after the first bytes of the next
+ * session. So it is believed only when it still holds a second later; a new session's MAGIC ends the old one anyway.
+ */
+#define GONE_MS 1000
+
+static void gone_over(struct timer *t) {
+  struct pollfd state = {.fd = port.fd};
+  (void)t;
+  if (port.fd >= 0 && poll(&state, 1, 0) > 0 && (state.revents & POLLHUP)) session_lost();
+}
+
 static void port_gone(void) {
-  session_lost();
-  ports_host_gone(&port);
+  static struct timer gone;
+  if (ports_is_socket()) {
+    session_lost();
+    ports_host_gone(&port);
+  } else if (gone.at_ms == 0) {
+    timer_set(&gone, GONE_MS, gone_over);
+  }
 }
 
 static void read_port(void) {

@@ -16,7 +16,8 @@ void streams_new_session(void);
 void streams_drop_all(void);
 void streams_pump(void);
 
-/* The other side has gone: a socket is closed and the next one awaited, a port stays open for ever. */
+/* A socket of the tests, not a port: when its host has gone it is closed and the next one awaited. */
+bool ports_is_socket(void);
 void ports_host_gone(struct watch *port);
 
 #endif
