@@ -53,6 +53,7 @@ export async function bootGuest({ kernel, initrdPath, memoryMib, disk }: GuestOp
     ],
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
+  qemu.ref(); // It is waited for.
   const ended = once(qemu, 'exit');
   undo.defer(async () => {
     if (qemu.exitCode === null && qemu.signalCode === null) qemu.kill('SIGKILL');
