@@ -99,9 +99,11 @@ static void on_connection(struct watch *w, uint32_t events) {
 void ports_socket(const char *path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-  unlink(path);
-  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 8) < 0) {
+  /* It appears under its name once it listens, so who waits for it is never refused. */
+  snprintf(address.sun_path, sizeof(address.sun_path), "%s.new", path);
+  unlink(address.sun_path);
+  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 8) < 0 ||
+      rename(address.sun_path, path) < 0) {
     say("skerry-agent: %s: %s", path, strerror(errno));
     _exit(1);
   }

@@ -105,8 +105,8 @@ test('rubbish ends in a protocol error or in waiting, with bounded memory', () =
     fc.property(fc.array(fc.uint8Array({ maxLength: 3000 }), { maxLength: 30 }), fc.boolean(), (chunks, greeted) => {
       const decoder = new FrameDecoder(nonce);
       try {
-        if (greeted) [...decoder.push(Buffer.concat([MAGIC, nonce]))];
-        for (const chunk of chunks) [...decoder.push(Buffer.from(chunk))];
+        if (greeted) Array.from(decoder.push(Buffer.concat([MAGIC, nonce])));
+        for (const chunk of chunks) Array.from(decoder.push(Buffer.from(chunk)));
       } catch (error) {
         expect(error).toMatchObject({ code: 'failed' });
       }
