@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { SkerryError } from '@skerry/api';
 import { cgroupOf, connectAgent, shortId, type BootBuilder, type Driver } from '@skerry/engine';
 import type { HostService } from './host.ts';
 
@@ -62,8 +63,12 @@ export function bootBuilder({ driver, host, runtimeDir }: BuilderPorts): BootBui
       },
       async powerOff() {
         await agent.powerOff('poweroff');
-        const late = new Promise((resolve) => setTimeout(resolve, POWER_OFF_TIMEOUT_MS).unref());
-        await Promise.race([machine.exited, late]);
+        const late = new Promise<'late'>((resolve) => setTimeout(resolve, POWER_OFF_TIMEOUT_MS, 'late').unref());
+        if ((await Promise.race([machine.exited, late])) !== 'late') return;
+        // QEMU may still write to the disk: it is no image yet.
+        throw new SkerryError('timeout', 'The VM that runs the recipe does not power off', {
+          remedy: 'See that its commands leave no process that ignores SIGTERM, then build again.',
+        });
       },
       [Symbol.asyncDispose]: () => made.disposeAsync(),
     };
