@@ -22,13 +22,14 @@ export interface Endpoint {
 export function runtimeDir(env: Env = process.env, uid: number = process.getuid?.() ?? 0): string {
   if (env['SKERRY_RUNTIME_DIR']) return env['SKERRY_RUNTIME_DIR'];
   if (uid === 0) return SYSTEM_RUNTIME_DIR;
-  return env['XDG_RUNTIME_DIR'] ? `${env['XDG_RUNTIME_DIR']}/skerry` : `/tmp/skerry-${uid}`;
+  const base = absolute(env['XDG_RUNTIME_DIR']);
+  return base === undefined ? `/tmp/skerry-${uid}` : `${base}/skerry`;
 }
 
 export function dataDir(env: Env = process.env, uid: number = process.getuid?.() ?? 0): string {
   if (env['SKERRY_DATA_DIR']) return env['SKERRY_DATA_DIR'];
   if (uid === 0) return SYSTEM_DATA_DIR;
-  return env['XDG_DATA_HOME'] ? `${env['XDG_DATA_HOME']}/skerry` : `${env['HOME'] ?? '/'}/.local/share/skerry`;
+  return `${absolute(env['XDG_DATA_HOME']) ?? `${env['HOME'] ?? ''}/.local/share`}/skerry`;
 }
 
 export function daemonLogPath(env: Env = process.env): string {
@@ -65,6 +66,11 @@ export function distrust(endpoint: Endpoint, uid: number = process.getuid?.() ??
   if (!stat.isDirectory()) return `${directory} is no directory`;
   if (stat.uid !== uid) return `${directory} belongs to user ${stat.uid}, not to you`;
   return (stat.mode & 0o022) === 0 ? undefined : `others may write in ${directory}`;
+}
+
+/** A relative path in an XDG variable is to be ignored (XDG base directory specification). */
+function absolute(path: string | undefined): string | undefined {
+  return path?.startsWith('/') === true ? path : undefined;
 }
 
 function exists(path: string): boolean {

@@ -86,7 +86,10 @@ async function startDaemon(socketPath: string, signal: AbortSignal | undefined):
 
 async function startFailure(logPath: string, startOfLog: number, ended: string | undefined): Promise<SkerryError> {
   const log = (await readFile(logPath).catch(() => Buffer.alloc(0))).subarray(startOfLog).subarray(-LOG_TAIL_BYTES);
-  const tail = log.toString().trimEnd();
+  const text = log.toString().trimEnd();
+  // Its last word is for people, the lines before are for programs.
+  const lastWord = text.lastIndexOf('skerryd: ');
+  const tail = lastWord === -1 ? text : text.slice(lastWord);
   const what = ended === undefined ? `did not answer within ${START_DEADLINE_MS / 1000} s` : `ended (${ended})`;
   return new SkerryError('unavailable', `The daemon ${what}${tail === '' ? '' : `. Its log ends:\n${tail}`}`, {
     remedy: `See ${logPath}, and what \`skerry host doctor\` says.`,
