@@ -196,7 +196,12 @@ export async function startTestDaemon(): Promise<TestDaemon> {
       const request = JSON.parse(text.toString()) as ExecRequest;
       execs.push(request);
       const [command = '', ...args] = request.argv;
-      const child = spawn(command, args, { env: { PATH: process.env['PATH'], ...request.env }, stdio: 'pipe' });
+      const child = spawn(command, args, { env: { PATH: process.env['PATH'], ...request.env }, stdio: 'pipe', detached: true });
+      // As the agent does: to the process and all it has started.
+      const kill = (signal: string): void => {
+        if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+        process.kill(-child.pid, signal);
+      };
       if (!request.stdin) child.stdin.end();
       child.stdin.on('error', () => {});
       child.once('error', () => {
@@ -218,14 +223,14 @@ export async function startTestDaemon(): Promise<TestDaemon> {
       socket.on('message', (data: Buffer, isBinary) => {
         if (!isBinary) {
           const control = JSON.parse(data.toString()) as { type: string; signal: string };
-          if (control.type === 'signal') child.kill(`SIG${control.signal}` as NodeJS.Signals);
+          if (control.type === 'signal') kill(`SIG${control.signal}`);
         } else if (data.length === 1) {
           child.stdin.end();
         } else {
           child.stdin.write(data.subarray(1));
         }
       });
-      socket.once('close', () => child.kill('SIGKILL'));
+      socket.once('close', () => kill('SIGKILL'));
     });
   });
   app.get('/v1/vms/:vm/console', { websocket: true }, (socket) => {

@@ -1,1 +1,1 @@
-export {};
+export { startTestHost, TestHost, type CliOptions, type CliResult, type TestHostOptions } from './host.ts';
