@@ -12,6 +12,8 @@ export interface GuestProcessOptions extends Omit<ExecOptions, 'tty' | 'stdin' |
   /** Run it on a terminal; ours is then raw, and Ctrl-C goes to the guest. */
   readonly tty: boolean;
   readonly stdin: boolean;
+  /** After Ctrl-C it has so long to end by itself; absent: until the second Ctrl-C. */
+  readonly graceMs?: number | undefined;
 }
 
 export interface GuestProcessEnd {
@@ -25,12 +27,14 @@ export async function runInGuest(
   context: Context,
   vm: string,
   argv: readonly string[],
-  { tty, stdin, ...options }: GuestProcessOptions,
+  { tty, stdin, graceMs, ...options }: GuestProcessOptions,
 ): Promise<GuestProcessEnd> {
   context.progress.clear();
   const client = await context.client();
+  const hangUp = new AbortController();
   const guest = client.exec(vm, argv, {
     ...options,
+    signal: hangUp.signal,
     ...(tty ? { tty: terminalSize(), env: { TERM: process.env['TERM'] ?? 'xterm', ...options.env } } : {}),
     ...(stdin ? { stdin: process.stdin } : {}),
   });
@@ -38,9 +42,11 @@ export async function runInGuest(
   let interrupts = 0;
   using _diverted = context.interrupts.divert((signal) => {
     interrupts += 1;
-    // It may ignore the first; the second is meant.
-    guest.kill(interrupts === 1 ? (signal.slice(3) as 'INT' | 'TERM' | 'HUP') : 'KILL');
-    if (interrupts > 2) process.exit(130);
+    // It may ignore the first; the second is meant, and ends it by force.
+    if (interrupts === 1) guest.kill(signal.slice(3) as 'INT' | 'TERM' | 'HUP');
+    else if (interrupts === 2) hangUp.abort();
+    else process.exit(130);
+    if (graceMs !== undefined) setTimeout(() => hangUp.abort(), graceMs).unref();
   });
   try {
     for await (const { stream, data } of guest) {
@@ -49,6 +55,9 @@ export async function runInGuest(
     const { exitCode, signal } = await guest;
     const byNumber = 128 + (SIGNAL_NUMBERS[(signal ?? '').replace(/^SIG/, '')] ?? 0);
     return { exitCode: interrupts > 0 ? 130 : (exitCode ?? byNumber), interrupted: interrupts > 0 };
+  } catch (error) {
+    if (!hangUp.signal.aborted) throw error;
+    return { exitCode: 130, interrupted: true };
   } finally {
     // An open standard input would keep us, and would eat what is meant for the next command.
     process.stdin.unpipe();

@@ -17,6 +17,9 @@ const PROCESS_OPTIONS: readonly Option[] = [
 ];
 const ENV: Option = { name: 'env', short: 'e', value: 'KEY=VALUE', many: true, summary: 'an environment variable for it' };
 
+/** What `run` runs is deleted with its VM, so Ctrl-C need not wait for it for long. */
+const RUN_GRACE_MS = 2_000;
+
 /** A login shell: bash where the image has it. */
 const LOGIN_SHELL = ['/bin/sh', '-c', 'command -v bash >/dev/null 2>&1 && exec bash -l; exec /bin/sh -l'] as const;
 
@@ -75,7 +78,7 @@ export const runCommand: Command = {
       context.signal.throwIfAborted();
       const interactive = args.rest.length === 0;
       const tty = args.flag('tty') || isTerminal();
-      const options = processOptions(context, args, tty, {});
+      const options = { ...processOptions(context, args, tty, {}), graceMs: RUN_GRACE_MS };
       return (await runInGuest(context, created.id, interactive ? LOGIN_SHELL : args.rest, options)).exitCode;
     } finally {
       const client = await context.client();

@@ -1,0 +1,214 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { startTestDaemon, type TestDaemon, vmOf } from '../../sdk/test/test-daemon.ts';
+
+/** The real program, in a process of its own, against a server that speaks the contract. */
+
+const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+let daemon: TestDaemon;
+let directory: string;
+
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+  directory = await mkdtemp(join(tmpdir(), 'skerry-cli-'));
+});
+afterAll(async () => {
+  await daemon[Symbol.asyncDispose]();
+  await rm(directory, { recursive: true, force: true });
+});
+beforeEach(() => {
+  daemon.vms.clear();
+  const vm = vmOf('web-vm', {}, { state: 'running' });
+  daemon.vms.set(vm.id, vm);
+});
+
+function start(args: readonly string[]) {
+  const { SKERRY_RUNTIME_DIR: _, ...env } = process.env;
+  return spawn(process.execPath, ['--conditions=source', MAIN, ...args], {
+    cwd: directory,
+    env: { ...env, SKERRY_HOST: daemon.socketPath, NODE_COMPILE_CACHE: join(directory, 'cache') },
+    stdio: 'pipe',
+  });
+}
+
+async function skerry(args: readonly string[], input = ''): Promise<{ stdout: string; stderr: string; exitCode: number | null }> {
+  const child = start(args);
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  child.stdin.on('error', () => {});
+  child.stdin.end(input);
+  const [exitCode] = (await once(child, 'close')) as [number | null];
+  return { stdout, stderr, exitCode };
+}
+
+describe('list', () => {
+  test('the short way and the long way print the same', async () => {
+    const short = await skerry(['list']);
+    const long = await skerry(['list', '--yes']);
+    expect(short).toEqual(long);
+    expect(short.stdout).toMatch(/^ID +NAME +STATE +CPU +MEMORY +ADDRESSES +NODE\n\w{8} +web-vm +running +1 +128Mi +- +-\n$/);
+    expect(JSON.parse((await skerry(['list', '-o', 'json'])).stdout)).toMatchObject([{ name: 'web-vm' }]);
+    expect((await skerry(['list', '-o', 'yaml'])).stdout).toContain('name: web-vm');
+  });
+
+  test('into a reader that has seen enough ends quietly', async () => {
+    for (let index = 0; index < 2000; index++) {
+      const vm = vmOf(`vm-${index}`);
+      daemon.vms.set(vm.id, vm);
+    }
+    const child = start(['list', '-o', 'json']);
+    let stderr = '';
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    child.stdout.once('data', () => child.stdout.destroy());
+    const [exitCode] = await once(child, 'close');
+    expect([exitCode, stderr]).toEqual([0, '']);
+  });
+});
+
+describe('exec', () => {
+  test('streams apart, exit code the guest\'s', async () => {
+    expect(await skerry(['exec', 'web-vm', '--', 'sh', '-c', 'echo hi >&2; echo ho; exit 3'])).toEqual({ stdout: 'ho\n', stderr: 'hi\n', exitCode: 3 });
+  });
+
+  test('passes standard input, and not with -n', async () => {
+    expect((await skerry(['exec', 'web-vm', '--', 'cat'], 'typed')).stdout).toBe('typed');
+    expect((await skerry(['exec', '-n', 'web-vm', '--', 'cat'], 'typed')).stdout).toBe('');
+  });
+
+  test('big output arrives whole', async () => {
+    const { stdout } = await skerry(['exec', 'web-vm', '--', 'sh', '-c', 'head -c 3000000 /dev/zero | tr "\\0" x']);
+    expect(stdout.length).toBe(3_000_000);
+  });
+
+  test('Ctrl-C goes to the guest\'s process', async () => {
+    const child = start(['exec', 'web-vm', '--', 'sh', '-c', 'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 0.05; done']);
+    let stdout = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      if (stdout === '') child.kill('SIGINT');
+      stdout += chunk.toString();
+    });
+    const [exitCode] = await once(child, 'close');
+    expect([exitCode, stdout]).toEqual([130, 'ready\ncaught\n']);
+  });
+
+  test('death by a signal is 128 and its number', async () => {
+    expect((await skerry(['exec', 'web-vm', '--', 'sh', '-c', 'kill -9 $$'])).exitCode).toBe(137);
+  });
+});
+
+describe('run', () => {
+  test('makes, runs and deletes', async () => {
+    const { stdout, exitCode } = await skerry(['run', 'micro', '--', 'sh', '-c', 'echo hi; exit 5']);
+    expect([stdout, exitCode]).toEqual(['hi\n', 5]);
+    expect(daemon.tasks.slice(-2).map(({ kind, state }) => [kind, state])).toEqual([
+      ['vm.create', 'succeeded'],
+      ['vm.delete', 'succeeded'],
+    ]);
+    expect(daemon.vms.size).toBe(1);
+  });
+
+  test.each([
+    ['while it starts', ['run', '--name', 'slow', 'micro', '--', 'true'], /booting/],
+    ['while it runs', ['run', 'micro', '--', 'sh', '-c', 'echo booted >&2; sleep 60'], /booted/],
+    ['that it ignores', ['run', 'micro', '--', 'sh', '-c', 'trap "" INT; echo booted >&2; sleep 60; sleep 60'], /booted/],
+  ])('Ctrl-C %s: the VM is deleted, exit code 130', async (_, args, ready) => {
+    const child = start(args);
+    let stderr = '';
+    child.stderr.on('data', (chunk: Buffer) => {
+      const before = ready.test(stderr);
+      stderr += chunk.toString();
+      if (!before && ready.test(stderr)) child.kill('SIGINT');
+    });
+    const [exitCode] = await once(child, 'close');
+    expect(exitCode).toBe(130);
+    expect([...daemon.vms.values()].map(({ name }) => name)).toEqual(['web-vm']);
+  });
+});
+
+describe('power', () => {
+  test('several targets: what fails is told, the others are done', async () => {
+    const { stdout, stderr, exitCode } = await skerry(['stop', 'web-vm', 'nope']);
+    expect(stdout).toBe('web-vm: stopped\n');
+    expect(stderr).toContain("error: There is no VM 'nope'\n  See `skerry list`.\n");
+    expect(exitCode).toBe(3);
+  });
+
+  test('--timeout of stop is the guest\'s time', async () => {
+    expect((await skerry(['stop', 'web-vm', '--timeout', '3s'])).stderr).toContain('{"timeoutMs":3000}');
+  });
+
+  test('--timeout of others cancels', async () => {
+    const { stderr, exitCode } = await skerry(['create', 'slow', '--start', '--timeout', '300ms']);
+    expect([exitCode, stderr]).toEqual([6, expect.stringContaining('not done within 300ms, so it was cancelled')]);
+    expect(daemon.tasks.at(-1)?.state).toBe('cancelled');
+  });
+
+  test('--no-wait prints the task', async () => {
+    expect(JSON.parse((await skerry(['start', 'web-vm', '--no-wait', '-o', 'json'])).stdout)).toMatchObject({ kind: 'vm.start' });
+  });
+});
+
+describe('cp', () => {
+  test('there and back', async () => {
+    const content = 'x'.repeat(200_000);
+    await writeFile(join(directory, 'file'), content);
+    expect((await skerry(['cp', './file', 'web-vm:/copy'])).exitCode).toBe(0);
+    expect((await skerry(['cp', 'web-vm:/copy', '-'])).stdout).toBe(content);
+    expect((await skerry(['cp', 'web-vm:/copy', 'back'])).exitCode).toBe(0);
+    expect(await readFile(join(directory, 'back'), 'utf8')).toBe(content);
+    expect((await skerry(['cp', '-', 'web-vm:/typed'], 'typed')).exitCode).toBe(0);
+    expect((await skerry(['cp', 'web-vm:/typed', '-'])).stdout).toBe('typed');
+  });
+
+  test('damaged on the way: an error, and no file is left', async () => {
+    await skerry(['cp', '-', 'web-vm:/damaged'], 'x');
+    const { exitCode, stderr } = await skerry(['cp', 'web-vm:/damaged', 'damaged']);
+    expect([exitCode, stderr]).toEqual([1, expect.stringContaining('arrived damaged')]);
+    await expect(readFile(join(directory, 'damaged'))).rejects.toThrow('ENOENT');
+  });
+
+  test.each([
+    [['cp', 'a', 'b'], 2],
+    [['cp', 'web-vm:/gone', '.'], 3],
+    [['cp', '.', 'web-vm:/x'], 2],
+    [['cp', 'gone', 'web-vm:/x'], 3],
+  ])('%j exits with %i', async (args, code) => expect((await skerry(args)).exitCode).toBe(code));
+});
+
+describe('errors', () => {
+  test('as JSON on stderr where -o json', async () => {
+    const { stdout, stderr, exitCode } = await skerry(['info', 'nope', '-o', 'json']);
+    expect([stdout, exitCode]).toEqual(['', 3]);
+    expect(JSON.parse(stderr)).toEqual({ code: 'not-found', message: "There is no VM 'nope'", remedy: 'See `skerry list`.' });
+  });
+
+  test('usage, with what to type', async () => {
+    expect(await skerry(['strat'])).toEqual({ stdout: '', stderr: "error: There is no command 'strat'\n  Did you mean: skerry start\n", exitCode: 2 });
+  });
+
+  test('all problems of a node file', async () => {
+    await writeFile(join(directory, 'bad.yaml'), 'apiVersion: skerry/v1\nname: bad\nvms:\n  a: { cpu: 0 }\n  b: { memory: x }\n');
+    const { stderr, exitCode } = await skerry(['up', 'bad.yaml']);
+    expect(exitCode).toBe(2);
+    expect(stderr).toMatch(/^error: bad\.yaml:4:13: .*\n[^]*bad\.yaml:5:16: /);
+  });
+});
+
+test('the console shows what was, and what is typed goes there', async () => {
+  const child = start(['console', 'web-vm']);
+  let stdout = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString();
+    if (stdout.endsWith('typed')) child.kill('SIGINT');
+  });
+  child.stdin.write('typed');
+  const [exitCode] = await once(child, 'close');
+  expect([stdout, exitCode]).toEqual(['past output\r\ntyped', 130]);
+});
