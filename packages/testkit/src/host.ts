@@ -54,7 +54,8 @@ export async function startTestHost(options: TestHostOptions = {}): Promise<Test
 }
 
 export class TestHost implements AsyncDisposable {
-  readonly root: string;
+  /** Private to this host; scratch files may be put here. */
+  readonly dir: string;
   readonly dirs: HostDirs;
   readonly env: NodeJS.ProcessEnv;
   readonly socketPath: string;
@@ -62,10 +63,10 @@ export class TestHost implements AsyncDisposable {
   #daemon: ChildProcess | undefined;
   #client: Skerry | undefined;
 
-  private constructor(root: string, options: TestHostOptions) {
-    this.root = root;
+  private constructor(dir: string, options: TestHostOptions) {
+    this.dir = dir;
     this.#options = options;
-    this.dirs = { dataDir: options.dataDir ?? join(root, 'data'), runtimeDir: join(root, 'run') };
+    this.dirs = { dataDir: options.dataDir ?? join(dir, 'data'), runtimeDir: join(dir, 'run') };
     this.socketPath = join(this.dirs.runtimeDir, 'skerryd.sock');
     const { SKERRY_HOST: _, ...inherited } = process.env;
     this.env = {
@@ -85,7 +86,7 @@ export class TestHost implements AsyncDisposable {
     const { dataDir, runtimeDir } = host.dirs;
     for (const dir of [dataDir, runtimeDir]) await mkdir(dir, { recursive: true, mode: 0o700 });
     if (options.user !== undefined) {
-      for (const dir of [host.root, dataDir, runtimeDir]) await chown(dir, options.user.uid, options.user.gid);
+      for (const dir of [host.dir, dataDir, runtimeDir]) await chown(dir, options.user.uid, options.user.gid);
     }
     return host;
   }
@@ -143,7 +144,7 @@ export class TestHost implements AsyncDisposable {
   /** Runs a command line of the product: `cli(['list'])`. */
   async cli(args: readonly string[], { input, timeoutMs = 60_000, cwd }: CliOptions = {}): Promise<CliResult> {
     const argv = [...this.#argv(join(REPOSITORY, 'packages/cli/src/main.ts')), ...args];
-    const child = spawn(argv[0] ?? '', argv.slice(1), { env: this.env, cwd: cwd ?? this.root });
+    const child = spawn(argv[0] ?? '', argv.slice(1), { env: this.env, cwd: cwd ?? this.dir });
     const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
     for (const name of ['stdout', 'stderr'] as const) child[name].on('data', (data: Buffer) => output[name].push(data));
     child.stdin.on('error', () => undefined); // It ended without reading all of it.
@@ -210,12 +211,12 @@ export class TestHost implements AsyncDisposable {
     const log = problems.length === 0 ? '' : (await this.log()).slice(-4000);
     await removeTraces(this.dirs);
     if (this.#options.dataDir !== undefined) await rm(this.#options.dataDir, { recursive: true, force: true });
-    await rm(this.root, { recursive: true, force: true });
+    await rm(this.dir, { recursive: true, force: true });
     if (problems.length > 0) throw new Error(`The test host leaves things over:\n${problems.join('\n')}\n\n${log}`);
   }
 
   get #logPath(): string {
-    return join(this.root, 'daemon.log');
+    return join(this.dir, 'daemon.log');
   }
 
   #argv(file: string, wrap: readonly string[] = []): string[] {
