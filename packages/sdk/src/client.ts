@@ -102,8 +102,7 @@ export class Skerry implements Disposable {
     try {
       const last = hasTaskEnded(task) ? task : await this.#lastOf(task, onProgress);
       if (last.state === 'succeeded') return last.result;
-      if (last.error !== undefined) throw SkerryError.fromBody(last.error);
-      throw new SkerryError(last.state === 'cancelled' ? 'cancelled' : 'internal', `${last.description}: ${last.state}`);
+      throw failureOf(last);
     } finally {
       signal?.removeEventListener('abort', cancel);
       await cancelling;
@@ -208,6 +207,15 @@ export function getDefaultClient(): Promise<Skerry> {
     },
   );
   return defaultClient;
+}
+
+/** Of a task that did not succeed. One that was cancelled carries an error when it could not take everything back. */
+function failureOf({ state, error, description }: Task): SkerryError {
+  if (state !== 'cancelled') {
+    return error === undefined ? new SkerryError('internal', `${description}: ${state}`) : SkerryError.fromBody(error);
+  }
+  const unclean = error === undefined || error.code === 'cancelled' ? '' : `, but not cleanly: ${error.message}`;
+  return new SkerryError('cancelled', `${description}: cancelled${unclean}`, { remedy: error?.remedy, details: error?.details });
 }
 
 function requestOf(id: OperationId, options: unknown) {

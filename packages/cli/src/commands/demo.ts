@@ -68,7 +68,7 @@ async function logLines(client: Skerry, node: Node): Promise<string[]> {
   const chunks: Buffer[] = [];
   const logs = await client.download('vm.logs', { params: { vm: `${node.name}/logs` } });
   for await (const chunk of logs as AsyncIterable<Buffer>) chunks.push(chunk);
-  return Buffer.concat(chunks).toString().trimEnd().split('\n');
+  return Buffer.concat(chunks).toString().split('\n').filter((line) => line !== '');
 }
 
 function nextCommands(node: Node, address: string | undefined): string[] {

@@ -11,6 +11,7 @@ export class Progress implements Disposable {
   readonly #begun = performance.now();
   #timer: NodeJS.Timeout | undefined;
   #frame = 0;
+  #drawn = false;
 
   constructor(stream: NodeJS.WriteStream = process.stderr) {
     this.#stream = stream;
@@ -52,10 +53,12 @@ export class Progress implements Disposable {
   }
 
   #erase(): void {
-    if (this.#stream.isTTY) this.#stream.write(CLEAR_LINE);
+    if (this.#drawn) this.#stream.write(CLEAR_LINE);
+    this.#drawn = false;
   }
 
   #draw(): void {
+    this.#drawn = true;
     this.#frame = (this.#frame + 1) % FRAMES.length;
     const parts = [...this.#lines].map(([label, { message, fraction }]) => {
       const percent = fraction === undefined ? '' : ` ${Math.round(fraction * 100)}%`;
