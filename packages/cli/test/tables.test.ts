@@ -50,8 +50,9 @@ describe('tables', () => {
 
   test('let no escape sequence of a guest through', () => {
     const rows = [vm('a', {}, { agent: { connected: true, version: '1', kernel: '6.12\u001b]0;owned\u0007\n' } })];
-    expect(renderTable(rows, VM_COLUMNS, true)).not.toMatch(/[\u001b\u0007]/);
-    expect(vmLines(rows[0] as Vm).join('\n')).not.toMatch(/[\u001b\u0007]/);
+    for (const text of [renderTable(rows, VM_COLUMNS, true), vmLines(rows[0] as Vm).join('\n')]) {
+      expect([text.includes('\u001b'), text.includes('\u0007')]).toEqual([false, false]);
+    }
   });
 });
 
