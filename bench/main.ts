@@ -1,0 +1,66 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { cpus, release } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startTestHost } from '@skerry/testkit/host';
+import type { BenchCase, Row } from './case.ts';
+import { cli } from './cases/cli.ts';
+import { coldStart } from './cases/cold-start.ts';
+import { daemon } from './cases/daemon.ts';
+import { exec } from './cases/exec.ts';
+import { fiveVms, shop } from './cases/nodes.ts';
+import { switchThroughput } from './cases/switch.ts';
+import { summarise } from './statistics.ts';
+
+/** npm run bench [-- --only NAME] [--runs N] [--json FILE]: every figure with its bar, as ratios of one run where it can. */
+
+const CASES: readonly BenchCase[] = [coldStart, fiveVms, shop, exec, cli, daemon, switchThroughput];
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: 'string', multiple: true },
+    runs: { type: 'string', default: '7' },
+    json: { type: 'string' },
+  },
+});
+const chosen = CASES.filter((one) => options.only === undefined || options.only.includes(one.name));
+if (chosen.length === 0) throw new Error(`--only takes ${CASES.map((one) => one.name).join(', ')}`);
+
+const rows: Row[] = [];
+for (const one of chosen) {
+  await using host = await startTestHost();
+  rows.push(
+    ...(await one.run({
+      host,
+      client: host.client,
+      runs: Number(options.runs),
+      say: (text) => process.stderr.write(`${text}\n`),
+    })),
+  );
+}
+
+const summaries = rows.map((row) => ({ ...row, ...summarise(row.values), verdict: verdict(row) }));
+const width = Math.max(...rows.map((row) => row.what.length));
+process.stdout.write(`${cpus().length} CPUs (${cpus()[0]?.model}), Linux ${release()}, Node ${process.version}\n\n`);
+process.stdout.write(
+  `${'what'.padEnd(width)}  ${['n', 'min', 'median', 'p95', 'max'].map((head) => head.padStart(8)).join('')}  unit    bar\n`,
+);
+for (const row of summaries) {
+  const figures = [row.min, row.p50, row.p95, row.max].map((figure) =>
+    figure.toFixed(row.unit === 'ms' || row.unit === 'MiB' ? 1 : 2).padStart(8),
+  );
+  process.stdout.write(
+    `${row.what.padEnd(width)}  ${String(row.n).padStart(8)}${figures.join('')}  ${row.unit.padEnd(6)}  ${row.verdict}\n`,
+  );
+}
+const file = options.json ?? join(import.meta.dirname, 'results', 'latest.json');
+await mkdir(join(file, '..'), { recursive: true });
+await writeFile(file, `${JSON.stringify({ version: 1, at: new Date().toISOString(), rows: summaries }, null, 2)}\n`);
+
+function verdict(row: Row): string {
+  if (row.bar === undefined) return '';
+  const { p50 } = summarise(row.values);
+  const { most, least } = row.bar;
+  const met = (most === undefined || p50 <= most) && (least === undefined || p50 >= least);
+  return `${most === undefined ? `>= ${least}` : `<= ${most}`} ${met ? 'met' : 'MISSED'}`;
+}
