@@ -84,6 +84,8 @@ export class SkerryError extends Error {
   /** Any thrown value as a SkerryError; what is not one already is our bug, and keeps its cause. */
   static from(error: unknown): SkerryError {
     if (error instanceof SkerryError) return error;
+    // What went wrong first is what matters; that taking it back failed too is its second half.
+    if (isSuppressed(error)) return SkerryError.from(error.suppressed);
     if (error instanceof Error && error.name === 'AbortError') {
       return new SkerryError('cancelled', 'Cancelled', { cause: error });
     }
@@ -93,4 +95,9 @@ export class SkerryError extends Error {
       cause: error,
     });
   }
+}
+
+/** SuppressedError (ECMAScript explicit resource management): a disposal failed while an error was on its way. */
+function isSuppressed(error: unknown): error is Error & { readonly suppressed: unknown } {
+  return error instanceof Error && error.name === 'SuppressedError' && 'suppressed' in error;
 }

@@ -6,12 +6,12 @@ import { closedSignal, routePath } from './json-routes.ts';
 
 /** Files of a guest, streamed: nothing is held in memory but what is under way. */
 export function fileRoutes(app: FastifyInstance, { vms }: Platform): void {
-  app.put(routePath('vm.file.put'), async (request): Promise<FileDigest> => {
+  app.put(routePath('vm.file.put'), async (request, reply): Promise<FileDigest> => {
     const { path, mode } = OPERATIONS['vm.file.put'].query.parse(request.query);
     const agent = await vms.agent(vmOf(request.params));
     const body = request.body instanceof Readable ? request.body : Readable.from([]);
     return agent.put(guestPath(path), body, {
-      signal: closedSignal(request),
+      signal: closedSignal(reply),
       ...(mode === undefined ? {} : { mode: Number.parseInt(mode, 8) }),
     });
   });
@@ -23,7 +23,7 @@ export function fileRoutes(app: FastifyInstance, { vms }: Platform): void {
     if (type === 'directory') {
       throw new SkerryError('invalid', `${name} is a directory`, { remedy: 'Copy it with -r.' });
     }
-    const { body, done } = agent.get(path, { signal: closedSignal(request) });
+    const { body, done } = agent.get(path, { signal: closedSignal(reply) });
     done.catch(() => undefined); // The body reports it too, which ends the connection.
     return reply
       .type('application/octet-stream')

@@ -10,7 +10,7 @@ import {
   type Task,
 } from '@skerry/api';
 import { refOf, specOf, type TaskContext } from '@skerry/engine';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Platform } from '../platform.ts';
 
 /** Operations that answer with JSON: at once, or with the task that does the work. */
@@ -27,7 +27,7 @@ interface TaskPlan {
 }
 
 type Params = Readonly<Record<string, string>>;
-type Handler = (request: FastifyRequest, params: Params) => unknown;
+type Handler = (request: FastifyRequest, params: Params, reply: FastifyReply) => unknown;
 
 export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: DaemonFacts): void {
   const { vms, nodes, images, networks, tasks, events, host } = platform;
@@ -43,10 +43,10 @@ export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: Daem
     'host.doctor': () => host.doctor(),
     'vm.list': () => vms.list(),
     'vm.get': (_, { vm = '' }) => vms.get(vm),
-    'vm.wait': async (request, { vm = '' }) => {
+    'vm.wait': async (request, { vm = '' }, reply) => {
       const { condition, timeoutMs } = OPERATIONS['vm.wait'].body.parse(request.body ?? {});
       const found = await vms.get(vm);
-      return vms.wait(found.id, condition, timeoutMs, closedSignal(request));
+      return vms.wait(found.id, condition, timeoutMs, closedSignal(reply));
     },
     'node.list': () => nodes.list(),
     'node.get': (_, { node = '' }) => nodes.get(node),
@@ -160,7 +160,7 @@ export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: Daem
   };
 
   for (const [id, handler] of Object.entries(answers)) {
-    route(app, id as OperationId, async (request, params) => handler(request, params));
+    route(app, id as OperationId, async (request, params, reply) => handler(request, params, reply));
   }
   for (const [id, plan] of Object.entries(works)) {
     route(app, id as OperationId, async (request, params): Promise<Task> => {
@@ -177,7 +177,7 @@ function route(app: FastifyInstance, id: OperationId, handler: Handler): void {
     method,
     url: routePath(id),
     handler: async (request, reply) => {
-      const result = await handler(request, request.params as Params);
+      const result = await handler(request, request.params as Params, reply);
       return reply.code(kind === 'task' ? 202 : 200).send(result);
     },
   });
@@ -189,9 +189,10 @@ export function routePath(id: OperationId): string {
 }
 
 /** Aborted when the caller goes away. */
-export function closedSignal(request: FastifyRequest): AbortSignal {
+export function closedSignal(reply: FastifyReply): AbortSignal {
   const closed = new AbortController();
-  request.raw.socket.once('close', () => closed.abort());
+  // Of the answer, not of the connection: that is kept for the next request.
+  reply.raw.once('close', () => closed.abort());
   return closed.signal;
 }
 

@@ -15,7 +15,7 @@ export function logRoutes(app: FastifyInstance, { vms, controller }: Platform): 
     const { follow } = OPERATIONS['vm.logs'].query.parse(request.query);
     const vm = await vms.get((request.params as { vm: string }).vm);
     const path = join(controller.dirs(vm.id).dir, 'service.log');
-    const chunks = readLog(path, follow ? closedSignal(request) : undefined);
+    const chunks = readLog(path, follow ? closedSignal(reply) : undefined);
     return reply.type('text/plain; charset=utf-8').send(Readable.from(chunks, { objectMode: false }));
   });
 }

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { OPERATIONS } from '@skerry/api';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Platform } from '../platform.ts';
 import { closedSignal, routePath } from './json-routes.ts';
 
@@ -9,22 +9,18 @@ export function streamRoutes(app: FastifyInstance, { tasks, events }: Platform):
   app.get(routePath('task.watch'), async (request, reply) => {
     const { task } = request.params as { task: string };
     await tasks.get(task);
-    return sendLines(request, reply, (signal) => tasks.watch(task, signal));
+    return sendLines(reply, (signal) => tasks.watch(task, signal));
   });
   app.get(routePath('event.follow'), async (request, reply) => {
     const { after } = OPERATIONS['event.follow'].query.parse(request.query);
-    return sendLines(request, reply, (signal) =>
+    return sendLines(reply, (signal) =>
       events.follow({ signal, ...(after === undefined ? {} : { fromId: after + 1 }) }),
     );
   });
 }
 
-function sendLines(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  open: (signal: AbortSignal) => AsyncIterable<unknown>,
-): FastifyReply {
-  const signal = closedSignal(request);
+function sendLines(reply: FastifyReply, open: (signal: AbortSignal) => AsyncIterable<unknown>): FastifyReply {
+  const signal = closedSignal(reply);
   const lines = async function* (): AsyncGenerator<string> {
     try {
       for await (const value of open(signal)) yield `${JSON.stringify(value)}\n`;

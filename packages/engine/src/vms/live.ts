@@ -131,13 +131,16 @@ export async function startVm(
     ...(signal === undefined ? {} : { signal }),
     onPhase: (name) => waterfall.mark(name),
   });
-  undo.defer(async () => void (await machine.kill()));
   // The switch connects while the guest boots.
   const attached = networks.attach(vm, dirs.runtimeDir);
   attached.catch(() => undefined);
 
   const live = new LiveVm(machine, host.uid, liveOptions);
-  undo.defer(() => live.detach());
+  // In this order: a machine that was let go of does not tell of its end.
+  undo.defer(async () => {
+    await machine.kill();
+    live.detach();
+  });
   onProgress?.('booting');
   const agent = await live.connectAgent(signal);
   waterfall.mark('boot');

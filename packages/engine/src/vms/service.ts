@@ -37,6 +37,7 @@ export interface NewVm {
 }
 
 const DEFAULT_MEMORY_MIB = 128;
+const SHOWN_ID = /^[0-9a-f]{8,12}$/;
 
 /** From what a person asks to a whole spec. */
 export function specOf(input: VmCreate): VmSpec {
@@ -55,13 +56,16 @@ export class VmService {
     return (await this.#ports.vms.list()).items as readonly Vm[];
   }
 
-  /** @param ref NAME, NODE/NAME or id */
+  /** @param ref NAME, NODE/NAME, id, or the end of an id as lists show it */
   async get(ref: string): Promise<Vm> {
-    return ((await this.#ports.vms.find(ref)) ?? (await this.#ports.vms.byName(ref))) as Vm;
+    return (await this.find(ref)) ?? ((await this.#ports.vms.byName(ref)) as Vm);
   }
 
   async find(ref: string): Promise<Vm | undefined> {
-    return ((await this.#ports.vms.find(ref)) ?? (await this.#ports.vms.findByName(ref))) as Vm | undefined;
+    const known = (await this.#ports.vms.find(ref)) ?? (await this.#ports.vms.findByName(ref));
+    if (known !== undefined || !SHOWN_ID.test(ref)) return known as Vm | undefined;
+    const matching = (await this.list()).filter((vm) => vm.id.endsWith(ref));
+    return matching.length === 1 ? matching[0] : undefined;
   }
 
   /**
