@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { chown, mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { connect as connectSocket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -143,11 +143,9 @@ export class TestHost implements AsyncDisposable {
 
   /** Runs a command line of the product: `cli(['list'])`. */
   async cli(args: readonly string[], { input, timeoutMs = 60_000, cwd }: CliOptions = {}): Promise<CliResult> {
-    const argv = [...this.#argv(join(REPOSITORY, 'packages/cli/src/main.ts')), ...args];
-    const child = spawn(argv[0] ?? '', argv.slice(1), { env: this.env, cwd: cwd ?? this.dir });
+    const child = this.startCli(args, cwd === undefined ? {} : { cwd });
     const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
     for (const name of ['stdout', 'stderr'] as const) child[name].on('data', (data: Buffer) => output[name].push(data));
-    child.stdin.on('error', () => undefined); // It ended without reading all of it.
     child.stdin.end(input);
     const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
     const exitCode = await new Promise<number | null>((resolve, reject) => {
@@ -162,6 +160,17 @@ export class TestHost implements AsyncDisposable {
     };
   }
 
+  /** The same, not waited for: to interrupt it, or to read along. */
+  startCli(
+    args: readonly string[],
+    { cwd = this.dir }: { readonly cwd?: string } = {},
+  ): ChildProcessWithoutNullStreams {
+    const argv = [...this.#argv(join(REPOSITORY, 'packages/cli/src/main.ts')), ...args];
+    const child = spawn(argv[0] ?? '', argv.slice(1), { env: this.env, cwd });
+    child.stdin.on('error', () => undefined); // It ended without reading all of it.
+    return child;
+  }
+
   /** All that the daemons of this host have logged. */
   async log(): Promise<string> {
     return readFile(this.#logPath, 'utf8').catch(() => '');
@@ -171,8 +180,8 @@ export class TestHost implements AsyncDisposable {
    * What is there beyond the daemon and the VMs it knows: processes, control groups, sockets, directories. Waits a little
    * for what is just ending.
    */
-  async leftovers(): Promise<string[]> {
-    const deadline = performance.now() + SETTLE_MS;
+  async leftovers({ settleMs = SETTLE_MS }: { readonly settleMs?: number } = {}): Promise<string[]> {
+    const deadline = performance.now() + settleMs;
     for (;;) {
       const found = await findTraces(this.dirs, await this.#expected());
       if (found.length === 0 || performance.now() > deadline) return found;

@@ -37,8 +37,9 @@ export async function findTraces(dirs: HostDirs, expected: Expected): Promise<st
     vmDirectories(dirs),
   ]);
   const isWanted = allowance(dirs, expected);
+  const wantedPids = isWanted.processes(processes);
   return [
-    ...processes.filter((each) => !isWanted.process(each)).map((each) => `process ${each.pid}: ${each.commandLine}`),
+    ...processes.filter(({ pid }) => !wantedPids.has(pid)).map((each) => `process ${each.pid}: ${each.commandLine}`),
     ...sockets.filter((path) => !isWanted.path(path)).map((path) => `socket ${path}`),
     ...groups.filter((path) => !isWanted.group(path)).map((path) => `control group ${path}`),
     ...directories.filter((path) => !isWanted.path(path)).map((path) => `directory ${path}`),
@@ -70,13 +71,16 @@ function allowance({ dataDir, runtimeDir }: HostDirs, { daemonPid, vmIds, runnin
     runningIds.length > 0 && ['switch', 'egress'].some((name) => text.includes(join(runtimeDir, name)));
   const isOfVm = (text: string): boolean =>
     runningIds.some((id) => text.includes(id)) || shortIds.some((id) => text.includes(`/v/${id}`));
-  const supervised = new Set<number>();
   return {
-    process(each: Process): boolean {
-      const traces = [each.commandLine, ...each.openPaths].join('\n');
-      const isOurs = each.pid === daemonPid || isOfVm(traces) || isShared(traces) || supervised.has(each.parentPid);
-      if (isOurs && each.pid !== daemonPid) supervised.add(each.pid);
-      return isOurs;
+    /** Those that run for a VM, or for all; with their children. */
+    processes(all: readonly Process[]): Set<number> {
+      const wanted = all.filter((each) => {
+        const traces = [each.commandLine, ...each.openPaths].join('\n');
+        return isOfVm(traces) || isShared(traces);
+      });
+      const pids = withChildren(wanted, all);
+      if (daemonPid !== undefined) pids.add(daemonPid);
+      return pids;
     },
     path(path: string): boolean {
       if (daemonPid !== undefined && path === join(runtimeDir, 'skerryd.sock')) return true;
@@ -84,24 +88,34 @@ function allowance({ dataDir, runtimeDir }: HostDirs, { daemonPid, vmIds, runnin
       return vmIds.includes(inData) || isOfVm(path) || isShared(path);
     },
     group(path: string): boolean {
-      return runningIds.length > 0 && (/\/skerry-\w+$/.test(path) || runningIds.some((id) => path.endsWith(id.slice(-12))));
+      return (
+        runningIds.length > 0 && (/\/skerry-\w+$/.test(path) || runningIds.some((id) => path.endsWith(id.slice(-12))))
+      );
     },
   };
 }
 
-/** By command line, by open file and by working directory: QEMU itself is given descriptors, so its argv names nothing. */
+/**
+ * By command line, by open file and by working directory, with all their children: QEMU itself is given descriptors, so
+ * its argv names nothing.
+ */
 async function findProcesses({ dataDir, runtimeDir }: HostDirs): Promise<Process[]> {
-  const isOurs = (path: string): boolean => path.startsWith(`${dataDir}/`) || path.startsWith(`${runtimeDir}/`);
-  const found: Process[] = [];
-  for (const name of await readdir('/proc')) {
-    const pid = Number(name);
-    if (!Number.isInteger(pid) || pid === process.pid) continue;
-    const each = await readProcess(pid);
-    if (each === undefined || each.isZombie) continue;
-    const named = each.commandLine.split(' ').some((word) => word.includes(`${dataDir}/`) || word.includes(`${runtimeDir}/`));
-    if (named || each.openPaths.some(isOurs)) found.push(each);
+  const isInside = (text: string): boolean => text.includes(`${dataDir}/`) || text.includes(`${runtimeDir}/`);
+  const pids = (await readdir('/proc')).map(Number).filter((pid) => Number.isInteger(pid) && pid !== process.pid);
+  const all = (await Promise.all(pids.map(readProcess))).filter((each) => each !== undefined && !each.isZombie);
+  const alive = all as Process[];
+  const ours = alive.filter((each) => isInside(each.commandLine) || each.openPaths.some(isInside));
+  const found = withChildren(ours, alive);
+  return alive.filter(({ pid }) => found.has(pid)).toSorted((a, b) => a.pid - b.pid);
+}
+
+function withChildren(some: readonly Process[], all: readonly Process[]): Set<number> {
+  const found = new Set(some.map(({ pid }) => pid));
+  for (let before = -1; before !== found.size;) {
+    before = found.size;
+    for (const { pid, parentPid } of all) if (found.has(parentPid)) found.add(pid);
   }
-  return found.toSorted((a, b) => a.pid - b.pid);
+  return found;
 }
 
 async function readProcess(pid: number): Promise<Process | undefined> {
