@@ -14,6 +14,8 @@ import type { SwitchService } from './switch-service.ts';
 export const NETWORK_KIND = { kind: 'network', collection: 'networks' } as const;
 export const DEFAULT_NETWORK = 'default';
 const DEFAULT_DOMAIN = 'skerry';
+/** Switch and ways out wait this long for the next VM: each costs 100 ms of a core to start. */
+const IDLE_MS = 3000;
 
 export interface NetworkPorts {
   readonly networks: Resources<NetworkSpec, NetworkStatus>;
@@ -34,6 +36,8 @@ export class NetworkService implements VmNetworks {
   readonly #promised = new Map<string, readonly Allocation[]>();
   readonly #plugged = new Map<string, PlannedVm>();
   #allocating: Promise<unknown> = Promise.resolve();
+  #idle: NodeJS.Timeout | undefined;
+  #mayRetire = false;
   #syncing: Promise<void> | undefined;
   #again: Promise<void> | undefined;
 
@@ -150,21 +154,22 @@ export class NetworkService implements VmNetworks {
 
   /** After a restart of the daemon, once all VMs that live are plugged: the switch may have gone on alone. */
   async recover(): Promise<void> {
-    if (this.#plugged.size > 0) await this.#sync();
+    await (this.#plugged.size > 0 ? this.#sync() : this.#retire());
   }
 
-  /** Lets go of switch and ways out; they go on. */
+  /** Ends switch and ways out unless something is plugged in; in turn with every other change of them. */
+  async #retire(): Promise<void> {
+    this.#mayRetire = true;
+    await this.#sync();
+  }
+
+  /** Lets go of switch and ways out; they go on for the VMs that use them. */
   async close(): Promise<void> {
+    clearTimeout(this.#idle);
     await this.#syncing?.catch(() => undefined);
+    if (this.#plugged.size === 0) await this.#retire();
     await this.#ports.egress.close();
     await this.#ports.switches.close();
-  }
-
-  /** Once no VM uses them. */
-  async shutdown(): Promise<void> {
-    await this.#ports.egress.sync([]);
-    await this.#ports.egress.close();
-    await this.#ports.switches.shutdown();
   }
 
   /** Requests that come while one is under way share the next one: it has all they want. */
@@ -189,7 +194,9 @@ export class NetworkService implements VmNetworks {
     const leadingOut = networks
       .filter((network) => network.spec.mode === 'nat')
       .map(({ id, status }) => ({ id, subnet: status.subnet, gateway: status.gateway }));
+    clearTimeout(this.#idle);
     if (networks.length > 0) {
+      this.#mayRetire = false;
       const planned: PlannedNetwork[] = networks.map(({ id, spec, status }) => {
         const out = leadingOut.find((other) => other.id === id);
         return {
@@ -202,7 +209,11 @@ export class NetworkService implements VmNetworks {
       });
       await switches.sync(switchConfig(planned, [...this.#plugged.values()], await readHostNetwork()));
     } else {
-      // Nothing is plugged in: no process of ours stays behind.
+      if (!this.#mayRetire) {
+        // A restart, or a node that goes down and up, finds them still there; then no process of ours stays behind.
+        this.#idle = setTimeout(() => void this.#retire().catch(() => undefined), IDLE_MS).unref();
+        return;
+      }
       await switches.retire();
     }
     await egress.sync(leadingOut);
