@@ -15,7 +15,7 @@ export interface BenchContext {
   readonly client: Skerry;
   /** Counted runs; at least 7 for a figure that is quoted. */
   readonly runs: number;
-  say(text: string): void;
+  readonly say: (text: string) => void;
 }
 
 export interface BenchCase {

@@ -9,7 +9,12 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     const parsed = parse(argv, COMMANDS);
     if (parsed.kind === 'help') {
       const { command, group } = parsed;
-      const help = command !== undefined ? commandHelp(command) : group !== undefined ? groupHelp(group, COMMANDS) : generalHelp(COMMANDS);
+      const help =
+        command !== undefined
+          ? commandHelp(command)
+          : group !== undefined
+            ? groupHelp(group, COMMANDS)
+            : generalHelp(COMMANDS);
       process.stdout.write(`${help}\n`);
       return 0;
     }

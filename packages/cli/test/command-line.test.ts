@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startTestDaemon, type TestDaemon, vmOf } from '../../sdk/test/test-daemon.ts';
+import { startTestDaemon, type TestDaemon, vmOf } from '@skerry/testkit/contract-server';
 
 /** The real program, in a process of its own, against a server that speaks the contract. */
 
@@ -36,7 +36,10 @@ function start(args: readonly string[]) {
   });
 }
 
-async function skerry(args: readonly string[], input = ''): Promise<{ stdout: string; stderr: string; exitCode: number | null }> {
+async function skerry(
+  args: readonly string[],
+  input = '',
+): Promise<{ stdout: string; stderr: string; exitCode: number | null }> {
   const child = start(args);
   let stdout = '';
   let stderr = '';
@@ -53,7 +56,9 @@ describe('list', () => {
     const short = await skerry(['list']);
     const long = await skerry(['list', '--yes']);
     expect(short).toEqual(long);
-    expect(short.stdout).toMatch(/^ID +NAME +STATE +CPU +MEMORY +ADDRESSES +NODE\n\w{8} +web-vm +running +1 +128Mi +- +-\n$/);
+    expect(short.stdout).toMatch(
+      /^ID +NAME +STATE +CPU +MEMORY +ADDRESSES +NODE\n\w{8} +web-vm +running +1 +128Mi +- +-\n$/,
+    );
     expect(JSON.parse((await skerry(['list', '-o', 'json'])).stdout)).toMatchObject([{ name: 'web-vm' }]);
     expect((await skerry(['list', '-o', 'yaml'])).stdout).toContain('name: web-vm');
   });
@@ -73,8 +78,12 @@ describe('list', () => {
 });
 
 describe('exec', () => {
-  test('streams apart, exit code the guest\'s', async () => {
-    expect(await skerry(['exec', 'web-vm', '--', 'sh', '-c', 'echo hi >&2; echo ho; exit 3'])).toEqual({ stdout: 'ho\n', stderr: 'hi\n', exitCode: 3 });
+  test("streams apart, exit code the guest's", async () => {
+    expect(await skerry(['exec', 'web-vm', '--', 'sh', '-c', 'echo hi >&2; echo ho; exit 3'])).toEqual({
+      stdout: 'ho\n',
+      stderr: 'hi\n',
+      exitCode: 3,
+    });
   });
 
   test('passes standard input, and not with -n', async () => {
@@ -87,8 +96,15 @@ describe('exec', () => {
     expect(stdout.length).toBe(3_000_000);
   });
 
-  test('Ctrl-C goes to the guest\'s process', async () => {
-    const child = start(['exec', 'web-vm', '--', 'sh', '-c', 'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 0.05; done']);
+  test("Ctrl-C goes to the guest's process", async () => {
+    const child = start([
+      'exec',
+      'web-vm',
+      '--',
+      'sh',
+      '-c',
+      'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 0.05; done',
+    ]);
     let stdout = '';
     child.stdout.on('data', (chunk: Buffer) => {
       if (stdout === '') child.kill('SIGINT');
@@ -117,7 +133,11 @@ describe('run', () => {
   test.each([
     ['while it starts', ['run', '--name', 'slow', 'micro', '--', 'true'], /booting/],
     ['while it runs', ['run', 'micro', '--', 'sh', '-c', 'echo booted >&2; sleep 60'], /booted/],
-    ['that it ignores', ['run', 'micro', '--', 'sh', '-c', 'trap "" INT; echo booted >&2; sleep 60; sleep 60'], /booted/],
+    [
+      'that it ignores',
+      ['run', 'micro', '--', 'sh', '-c', 'trap "" INT; echo booted >&2; sleep 60; sleep 60'],
+      /booted/,
+    ],
   ])('Ctrl-C %s: the VM is deleted, exit code 130', async (_, args, ready) => {
     const child = start(args);
     let stderr = '';
@@ -140,7 +160,7 @@ describe('power', () => {
     expect(exitCode).toBe(3);
   });
 
-  test('--timeout of stop is the guest\'s time', async () => {
+  test("--timeout of stop is the guest's time", async () => {
     expect((await skerry(['stop', 'web-vm', '--timeout', '3s'])).stderr).toContain('{"timeoutMs":3000}');
   });
 
@@ -151,7 +171,9 @@ describe('power', () => {
   });
 
   test('--no-wait prints the task', async () => {
-    expect(JSON.parse((await skerry(['start', 'web-vm', '--no-wait', '-o', 'json'])).stdout)).toMatchObject({ kind: 'vm.start' });
+    expect(JSON.parse((await skerry(['start', 'web-vm', '--no-wait', '-o', 'json'])).stdout)).toMatchObject({
+      kind: 'vm.start',
+    });
   });
 });
 
@@ -186,15 +208,26 @@ describe('errors', () => {
   test('as JSON on stderr where -o json', async () => {
     const { stdout, stderr, exitCode } = await skerry(['info', 'nope', '-o', 'json']);
     expect([stdout, exitCode]).toEqual(['', 3]);
-    expect(JSON.parse(stderr)).toEqual({ code: 'not-found', message: "There is no VM 'nope'", remedy: 'See `skerry list`.' });
+    expect(JSON.parse(stderr)).toEqual({
+      code: 'not-found',
+      message: "There is no VM 'nope'",
+      remedy: 'See `skerry list`.',
+    });
   });
 
   test('usage, with what to type', async () => {
-    expect(await skerry(['strat'])).toEqual({ stdout: '', stderr: "error: There is no command 'strat'\n  Did you mean: skerry start\n", exitCode: 2 });
+    expect(await skerry(['strat'])).toEqual({
+      stdout: '',
+      stderr: "error: There is no command 'strat'\n  Did you mean: skerry start\n",
+      exitCode: 2,
+    });
   });
 
   test('all problems of a node file', async () => {
-    await writeFile(join(directory, 'bad.yaml'), 'apiVersion: skerry/v1\nname: bad\nvms:\n  a: { cpu: 0 }\n  b: { memory: x }\n');
+    await writeFile(
+      join(directory, 'bad.yaml'),
+      'apiVersion: skerry/v1\nname: bad\nvms:\n  a: { cpu: 0 }\n  b: { memory: x }\n',
+    );
     const { stderr, exitCode } = await skerry(['up', 'bad.yaml']);
     expect(exitCode).toBe(2);
     expect(stderr).toMatch(/^error: bad\.yaml:4:13: .*\n[^]*bad\.yaml:5:16: /);

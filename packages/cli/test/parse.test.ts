@@ -5,7 +5,9 @@ import { parseForward } from '../src/commands/vm-create.ts';
 import { commandHelp, generalHelp, groupHelp, GROUPS, nameOf, parse } from '../src/grammar/index.ts';
 import { parsePlace } from '../src/commands/copy/places.ts';
 
-const parsed = (line: string[]): { name: string; rest: readonly string[]; text: (name: string) => readonly string[] } => {
+const parsed = (
+  line: string[],
+): { name: string; rest: readonly string[]; text: (name: string) => readonly string[] } => {
   const result = parse(line, COMMANDS);
   if (result.kind !== 'run') throw new Error(`help, not a command: ${line.join(' ')}`);
   return { name: nameOf(result.command), rest: result.args.rest, text: (name) => result.args.texts(name) };
@@ -78,7 +80,11 @@ describe('every command line that the issue shows', () => {
   });
 
   test('passes the guest its command as it is', () => {
-    expect(parsed(['exec', 'web-vm', '--', 'sh', '-c', 'echo hi >&2; exit 3']).rest).toEqual(['sh', '-c', 'echo hi >&2; exit 3']);
+    expect(parsed(['exec', 'web-vm', '--', 'sh', '-c', 'echo hi >&2; exit 3']).rest).toEqual([
+      'sh',
+      '-c',
+      'echo hi >&2; exit 3',
+    ]);
     expect(parsed(words('run micro -- uname -a')).rest).toEqual(['uname', '-a']);
     expect(parsed(words('run micro uname -a --help')).rest).toEqual(['uname', '-a', '--help']);
   });
@@ -165,24 +171,28 @@ describe('mistakes', () => {
   });
 
   test('no verb of ours is one of the others, so no one is sent in a circle', () => {
-    for (const command of COMMANDS.filter(({ group }) => group === 'vm')) expect(parse([command.verb, '--help'], COMMANDS).kind).toBe('help');
+    for (const command of COMMANDS.filter(({ group }) => group === 'vm'))
+      expect(parse([command.verb, '--help'], COMMANDS).kind).toBe('help');
   });
 });
 
 describe('help', () => {
-  test.each(COMMANDS.map((command) => [nameOf(command), command] as const))('%s has an example that it understands', (name, command) => {
-    expect(parse([...words(name), '--help'], COMMANDS)).toEqual({ kind: 'help', command });
-    expect(parse(['help', ...words(name)], COMMANDS)).toEqual({ kind: 'help', command });
-    const help = commandHelp(command);
-    expect(help).toContain('Usage:\n  skerry ');
-    for (const example of command.examples) {
-      expect(help).toContain(example);
-      // The part that a shell gives us: after a pipe, before a redirection, quotes taken off.
-      const line = example.slice(example.indexOf('skerry ') + 7).replace(/ [<>] .*/, '');
-      const argv = [...line.matchAll(/'([^']*)'|\S+/g)].map((match) => match[1] ?? match[0]);
-      expect(parsed(argv).name).toBe(nameOf(command));
-    }
-  });
+  test.each(COMMANDS.map((command) => [nameOf(command), command] as const))(
+    '%s has an example that it understands',
+    (name, command) => {
+      expect(parse([...words(name), '--help'], COMMANDS)).toEqual({ kind: 'help', command });
+      expect(parse(['help', ...words(name)], COMMANDS)).toEqual({ kind: 'help', command });
+      const help = commandHelp(command);
+      expect(help).toContain('Usage:\n  skerry ');
+      for (const example of command.examples) {
+        expect(help).toContain(example);
+        // The part that a shell gives us: after a pipe, before a redirection, quotes taken off.
+        const line = example.slice(example.indexOf('skerry ') + 7).replace(/ [<>] .*/, '');
+        const argv = [...line.matchAll(/'([^']*)'|\S+/g)].map((match) => match[1] ?? match[0]);
+        expect(parsed(argv).name).toBe(nameOf(command));
+      }
+    },
+  );
 
   test('of a group and of all', () => {
     for (const group of Object.keys(GROUPS)) {
@@ -214,14 +224,16 @@ describe('words with a meaning', () => {
     expect(parseForward('8080:80')).toEqual({ hostPort: 8080, guestPort: 80 });
     expect(parseForward('0.0.0.0:8080:80')).toEqual({ hostAddress: '0.0.0.0', hostPort: 8080, guestPort: 80 });
     expect(parseForward('[::1]:8080:80')).toEqual({ hostAddress: '::1', hostPort: 8080, guestPort: 80 });
-    for (const bad of ['80', '0:80', '80:70000', 'x:80', '8080:80:90:1']) expect(() => parseForward(bad)).toThrow('no pair of ports');
+    for (const bad of ['80', '0:80', '80:70000', 'x:80', '8080:80:90:1'])
+      expect(() => parseForward(bad)).toThrow('no pair of ports');
   });
 
   test('places of a copy', () => {
     expect(parsePlace('-')).toEqual({ kind: 'stream' });
     expect(parsePlace('web-vm:/root/')).toEqual({ kind: 'guest', vm: 'web-vm', path: '/root/' });
     expect(parsePlace('shop/web:/a:b')).toEqual({ kind: 'guest', vm: 'shop/web', path: '/a:b' });
-    for (const here of ['./a:b', '/tmp/x', 'file', './web', '../a/b:c', 'a/b/c:d']) expect(parsePlace(here)).toEqual({ kind: 'local', path: here });
+    for (const here of ['./a:b', '/tmp/x', 'file', './web', '../a/b:c', 'a/b/c:d'])
+      expect(parsePlace(here)).toEqual({ kind: 'local', path: here });
     expect(() => parsePlace('web:file')).toThrow('no absolute path');
   });
 });

@@ -1,6 +1,6 @@
 import type { Vm } from '@skerry/api';
 import { describe, expect, test } from 'vitest';
-import { vmOf } from '../../sdk/test/test-daemon.ts';
+import { vmOf } from '@skerry/testkit/contract-server';
 import { vmLines } from '../src/commands/vm-info.ts';
 import { parseAnswer } from '../src/hot/ask.ts';
 import { renderTable, VM_COLUMNS, waterfall, widthOf } from '../src/tables/index.ts';
@@ -27,7 +27,11 @@ const start = {
 
 describe('tables', () => {
   test('of VMs', () => {
-    const rows = [vm('web-vm', { memoryMib: 2048, cpus: 4 }, { state: 'running', nics: [nic] }), vm('shop/cache'), vm('x', {}, { state: 'running', health: 'unhealthy' })];
+    const rows = [
+      vm('web-vm', { memoryMib: 2048, cpus: 4 }, { state: 'running', nics: [nic] }),
+      vm('shop/cache'),
+      vm('x', {}, { state: 'running', health: 'unhealthy' }),
+    ];
     expect(renderTable(rows, VM_COLUMNS)).toMatchInlineSnapshot(`
       "ID        NAME        STATE                CPU  MEMORY  ADDRESSES   NODE
       456789ab  web-vm      running              4    2Gi     10.213.0.5  -
@@ -42,7 +46,10 @@ describe('tables', () => {
   });
 
   test('show a title when there is one, and count its width on the screen', () => {
-    const rows = [{ ...vm('a'), title: '店の前' }, { ...vm('b'), title: 'plain' }];
+    const rows = [
+      { ...vm('a'), title: '店の前' },
+      { ...vm('b'), title: 'plain' },
+    ];
     const columns = VM_COLUMNS.filter(({ title }) => ['NAME', 'TITLE'].includes(title));
     expect(renderTable(rows, [...columns.toReversed()])).toBe('TITLE   NAME\n店の前  a\nplain   b\n');
     expect([widthOf('é'), widthOf('e\u0301'), widthOf('店'), widthOf('🙂')]).toEqual([1, 1, 2, 2]);

@@ -26,12 +26,16 @@ type Table = typeof OPERATIONS;
 /** The operations of one kind: `OperationsOf<'task'>`. */
 export type OperationsOf<K> = { [I in OperationId]: Table[I]['kind'] extends K ? I : never }[OperationId];
 
-type PathParams<P> = P extends `${string}{${infer Name}}${infer Rest}` ? { readonly [N in Name]: string } & PathParams<Rest> : unknown;
-type QueryNames<I extends OperationId> = Table[I] extends { query: { _zod: { input: infer Q } } } ? keyof Q & string : never;
-type ParamsOption<I extends OperationId> = unknown extends PathParams<Table[I]['path']>
-  ? unknown
-  : { readonly params: PathParams<Table[I]['path']> };
-type BodyOption<I extends OperationId> = OperationBody<I> extends undefined ? unknown : { readonly body: OperationBody<I> };
+type PathParams<P> = P extends `${string}{${infer Name}}${infer Rest}`
+  ? { readonly [N in Name]: string } & PathParams<Rest>
+  : unknown;
+type QueryNames<I extends OperationId> = Table[I] extends { query: { _zod: { input: infer Q } } }
+  ? keyof Q & string
+  : never;
+type ParamsOption<I extends OperationId> =
+  unknown extends PathParams<Table[I]['path']> ? unknown : { readonly params: PathParams<Table[I]['path']> };
+type BodyOption<I extends OperationId> =
+  OperationBody<I> extends undefined ? unknown : { readonly body: OperationBody<I> };
 
 /** What an operation is called with: the parameters of its path, its query and its body, as the contract has them. */
 export type CallOptions<I extends OperationId> = ParamsOption<I> &
@@ -215,7 +219,10 @@ function failureOf({ state, error, description }: Task): SkerryError {
     return error === undefined ? new SkerryError('internal', `${description}: ${state}`) : SkerryError.fromBody(error);
   }
   const unclean = error === undefined || error.code === 'cancelled' ? '' : `, but not cleanly: ${error.message}`;
-  return new SkerryError('cancelled', `${description}: cancelled${unclean}`, { remedy: error?.remedy, details: error?.details });
+  return new SkerryError('cancelled', `${description}: cancelled${unclean}`, {
+    remedy: error?.remedy,
+    details: error?.details,
+  });
 }
 
 function requestOf(id: OperationId, options: unknown) {

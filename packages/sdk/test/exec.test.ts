@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connect, type Skerry, type VM } from '../src/index.ts';
 import { argvOf } from '../src/vms/exec.ts';
-import { startTestDaemon, type TestDaemon, vmOf } from './test-daemon.ts';
+import { startTestDaemon, type TestDaemon, vmOf } from '@skerry/testkit/contract-server';
 
 let daemon: TestDaemon;
 let client: Skerry;
@@ -31,7 +31,12 @@ test('a plain word runs as it is, other text by the shell, a list word by word',
 });
 
 test('awaited: the output apart, and the exit code', async () => {
-  expect(await vm.exec('echo hi; echo oh >&2; exit 3')).toEqual({ stdout: 'hi\n', stderr: 'oh\n', exitCode: 3, signal: null });
+  expect(await vm.exec('echo hi; echo oh >&2; exit 3')).toEqual({
+    stdout: 'hi\n',
+    stderr: 'oh\n',
+    exitCode: 3,
+    signal: null,
+  });
 });
 
 test('iterated: the bytes as they come, then the exit code', async () => {

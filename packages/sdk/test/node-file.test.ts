@@ -68,20 +68,52 @@ forward: [{ host: 8080, to: "web:80" }]
     ['a key twice', `${HEAD}name: other\nvms: { web: {} }\n`, ['3:1: ', 'unique']],
     ['an unknown key', `${HEAD}vms:\n  web:\n    memroy: 64Mi\n`, ["5:5: vms.web: there is no key 'memroy' here"]],
     ['0 CPUs', `${HEAD}vms:\n  web:\n    cpu: 0\n`, ['5:10: vms.web.cpu: a VM needs at least 1 CPU']],
-    ['too little memory', `${HEAD}vms:\n  web:\n    memory: 4Mi\n`, ['5:13: vms.web.memory: a VM needs at least 32 MiB']],
+    [
+      'too little memory',
+      `${HEAD}vms:\n  web:\n    memory: 4Mi\n`,
+      ['5:13: vms.web.memory: a VM needs at least 32 MiB'],
+    ],
     ['a size that is none', `${HEAD}vms:\n  web:\n    memory: lots\n`, ["5:13: vms.web.memory: 'lots' is not a size"]],
     ['a bad VM name', `${HEAD}vms:\n  we_b: {}\n`, ['4:3: vms.we_b: not a name']],
     ['a name with a slash', 'apiVersion: skerry/v1\nname: a/b\nvms: { web: {} }\n', ['2:7: name: not a name']],
     ['no VMs', `${HEAD}vms: {}\n`, ['3:6: vms: a node has at least one VM']],
-    ['another version', 'apiVersion: skerry/v9\nname: shop\nvms: { web: {} }\n', ['1:13: apiVersion: write apiVersion: skerry/v1']],
-    ['a missing VM', `${HEAD}vms:\n  web:\n    dependsOn: [db]\n`, ["5:16: web depends on 'db', which is no VM of this node"]],
-    ['a cycle', `${HEAD}vms:\n  a: { dependsOn: [b] }\n  b:\n    dependsOn: [a]\n`, ['4:19: dependsOn goes in a circle: a -> b -> a']],
+    [
+      'another version',
+      'apiVersion: skerry/v9\nname: shop\nvms: { web: {} }\n',
+      ['1:13: apiVersion: write apiVersion: skerry/v1'],
+    ],
+    [
+      'a missing VM',
+      `${HEAD}vms:\n  web:\n    dependsOn: [db]\n`,
+      ["5:16: web depends on 'db', which is no VM of this node"],
+    ],
+    [
+      'a cycle',
+      `${HEAD}vms:\n  a: { dependsOn: [b] }\n  b:\n    dependsOn: [a]\n`,
+      ['4:19: dependsOn goes in a circle: a -> b -> a'],
+    ],
     ['an undeclared network', `${HEAD}vms:\n  web:\n    networks: [back]\n`, ["5:15: web is on the network 'back'"]],
-    ['a forward to nowhere', `${HEAD}vms: { web: {} }\nforward:\n  - host: 80\n    to: wob:80\n`, ["6:9: forward.0.to: 'wob' is no VM"]],
-    ['a port twice', `${HEAD}vms: { web: {} }\nforward: [{ host: 80, to: 'web:80' }, { host: 80, to: 'web:81' }]\n`, ['4:10: port 127.0.0.1:80 is forwarded to both']],
-    ['a missing file', `${HEAD}vms:\n  web:\n    files:\n      - path: /x\n        source: gone.txt\n`, ['7:17: There is no file gone.txt']],
+    [
+      'a forward to nowhere',
+      `${HEAD}vms: { web: {} }\nforward:\n  - host: 80\n    to: wob:80\n`,
+      ["6:9: forward.0.to: 'wob' is no VM"],
+    ],
+    [
+      'a port twice',
+      `${HEAD}vms: { web: {} }\nforward: [{ host: 80, to: 'web:80' }, { host: 80, to: 'web:81' }]\n`,
+      ['4:10: port 127.0.0.1:80 is forwarded to both'],
+    ],
+    [
+      'a missing file',
+      `${HEAD}vms:\n  web:\n    files:\n      - path: /x\n        source: gone.txt\n`,
+      ['7:17: There is no file gone.txt'],
+    ],
     ['a missing recipe', `${HEAD}vms:\n  web:\n    image: ./gone.yaml\n`, ['5:12: There is no file']],
-    ['a bare mode', `${HEAD}vms:\n  web:\n    files:\n      - { path: /x, content: x, mode: 0755 }\n`, ['6:39: vms.web.files.0.mode: write the mode in quotes']],
+    [
+      'a bare mode',
+      `${HEAD}vms:\n  web:\n    files:\n      - { path: /x, content: x, mode: 0755 }\n`,
+      ['6:39: vms.web.files.0.mode: write the mode in quotes'],
+    ],
     ['health that is none', `${HEAD}vms:\n  web:\n    health: { tcp: 99999 }\n`, ['5:20: vms.web.health.tcp: ']],
     ['an empty file', '', ['1:1: ']],
     ['too many aliases', `${HEAD}vms: &a { web: {} }\nx: [${'*a,'.repeat(200)}]\n`, ['1:1: ']],
@@ -110,8 +142,14 @@ forward: [{ host: 8080, to: "web:80" }]
 describe('a recipe', () => {
   test('becomes the normal form', async () => {
     await put('text', 'motd');
-    const path = await put('name: web\nfrom: micro\npackages: [nginx]\nfiles: [{ path: /etc/motd, source: motd }]\nrun: [echo hi]\n');
-    expect(await loadRecipe(path)).toMatchObject({ name: 'web', packages: ['nginx'], files: [{ contentBase64: btoa('text') }] });
+    const path = await put(
+      'name: web\nfrom: micro\npackages: [nginx]\nfiles: [{ path: /etc/motd, source: motd }]\nrun: [echo hi]\n',
+    );
+    expect(await loadRecipe(path)).toMatchObject({
+      name: 'web',
+      packages: ['nginx'],
+      files: [{ contentBase64: btoa('text') }],
+    });
   });
 
   test.each([

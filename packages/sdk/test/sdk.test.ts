@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connect, createVM, type Skerry, type VM } from '../src/index.ts';
-import { startTestDaemon, type TestDaemon, vmOf } from './test-daemon.ts';
+import { startTestDaemon, type TestDaemon, vmOf } from '@skerry/testkit/contract-server';
 
 let daemon: TestDaemon;
 let client: Skerry;
@@ -54,7 +54,10 @@ describe('calls', () => {
 describe('tasks', () => {
   test('run to their end and tell their progress', async () => {
     const messages: string[] = [];
-    const result = await client.run('vm.start', { params: { vm: 'web' }, onProgress: ({ message }) => messages.push(message) });
+    const result = await client.run('vm.start', {
+      params: { vm: 'web' },
+      onProgress: ({ message }) => messages.push(message),
+    });
     expect(result.status.state).toBe('running');
     expect(messages).toEqual(['booting']);
   });
@@ -85,7 +88,14 @@ describe('tasks', () => {
 describe('createVM', () => {
   test('makes, starts, and deletes what is ephemeral when the block ends', async () => {
     {
-      await using made = await createVM({ client, name: 'brief', os: 'micro', cpu: 1, memory: '128Mi', ephemeral: true });
+      await using made = await createVM({
+        client,
+        name: 'brief',
+        os: 'micro',
+        cpu: 1,
+        memory: '128Mi',
+        ephemeral: true,
+      });
       expect((await made.info()).status.state).toBe('running');
     }
     await expect(client.vm('brief')).rejects.toMatchObject({ code: 'not-found' });
@@ -104,7 +114,15 @@ describe('files', () => {
   const big = Buffer.alloc(3_000_000, 'abcdefg');
 
   test('go there and back, from any kind of content', async () => {
-    for (const content of ['text', Buffer.from('bytes'), Readable.from([big]), (async function* () { yield 'one'; yield 'two'; })()]) {
+    for (const content of [
+      'text',
+      Buffer.from('bytes'),
+      Readable.from([big]),
+      (async function* () {
+        yield 'one';
+        yield 'two';
+      })(),
+    ]) {
       const digest = await vm.files.write('/etc/x', content);
       const read = await vm.files.read('/etc/x');
       expect(digest).toEqual({ bytes: read.length, sha256: createHash('sha256').update(read).digest('hex') });
@@ -119,7 +137,11 @@ describe('files', () => {
   });
 
   test('a source that fails is its own error, and a refused upload ends the source', async () => {
-    const source = new Readable({ read() { this.destroy(new Error('disk on fire')); } });
+    const source = new Readable({
+      read() {
+        this.destroy(new Error('disk on fire'));
+      },
+    });
     await expect(vm.files.write('/x', source)).rejects.toThrow('disk on fire');
     const { id } = vm;
     daemon.vms.delete(id);

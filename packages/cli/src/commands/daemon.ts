@@ -51,7 +51,9 @@ export const daemonCommands: readonly Command[] = [
     examples: ['skerry daemon status'],
     async run(context) {
       if (!(await isRunning(context))) {
-        await context.out.result({ running: false }, () => ['The daemon does not run. Commands that need it start it.']);
+        await context.out.result({ running: false }, () => [
+          'The daemon does not run. Commands that need it start it.',
+        ]);
         return EXIT_NOT_RUNNING;
       }
       const info = await (await context.client()).call('daemon.info');

@@ -45,15 +45,22 @@ export const demoCommand: Command = {
 async function viewPage(context: Context, client: Skerry, node: Node, address: string): Promise<void> {
   const before = await logLines(client, node);
   title(`curl http://${address}/`);
-  const response = await fetch(`http://${address}/`, { signal: AbortSignal.any([context.signal, AbortSignal.timeout(10_000)]) }).catch(
-    (error: unknown) => {
-      throw new SkerryError('failed', `The shop does not answer at ${address}: ${String(error)}`, {
-        remedy: `See \`skerry logs ${node.name}/web\` and \`skerry node show ${node.name}\`.`,
-        cause: error,
-      });
-    },
+  const response = await fetch(`http://${address}/`, {
+    signal: AbortSignal.any([context.signal, AbortSignal.timeout(10_000)]),
+  }).catch((error: unknown) => {
+    throw new SkerryError('failed', `The shop does not answer at ${address}: ${String(error)}`, {
+      remedy: `See \`skerry logs ${node.name}/web\` and \`skerry node show ${node.name}\`.`,
+      cause: error,
+    });
+  });
+  context.out.line(
+    printable(
+      `${response.status} ${(await response.text())
+        .replace(/<[^>]*>/g, ' ')
+        .replace(/\s+/g, ' ')
+        .trim()}`,
+    ),
   );
-  context.out.line(printable(`${response.status} ${(await response.text()).replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ').trim()}`));
   title(`skerry logs ${node.name}/logs`);
   for (const deadline = performance.now() + LOG_DEADLINE_MS; performance.now() < deadline; await sleep(50)) {
     const lines = await logLines(client, node);
@@ -68,7 +75,10 @@ async function logLines(client: Skerry, node: Node): Promise<string[]> {
   const chunks: Buffer[] = [];
   const logs = await client.download('vm.logs', { params: { vm: `${node.name}/logs` } });
   for await (const chunk of logs as AsyncIterable<Buffer>) chunks.push(chunk);
-  return Buffer.concat(chunks).toString().split('\n').filter((line) => line !== '');
+  return Buffer.concat(chunks)
+    .toString()
+    .split('\n')
+    .filter((line) => line !== '');
 }
 
 function nextCommands(node: Node, address: string | undefined): string[] {

@@ -27,7 +27,10 @@ export const eventCommands: readonly Command[] = [
       const client = await context.client();
       const after = args.int('after');
       if (!args.flag('follow')) {
-        await context.out.rows(await client.call('event.list', { query: { after, limit: args.int('limit') } }), COLUMNS);
+        await context.out.rows(
+          await client.call('event.list', { query: { after, limit: args.int('limit') } }),
+          COLUMNS,
+        );
         return 0;
       }
       return await untilInterrupted(context, async () => {

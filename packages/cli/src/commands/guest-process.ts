@@ -5,7 +5,20 @@ import type { Context } from '../terminal/index.ts';
 
 /** The numbers a shell gives a death by signal (128 + n), for the signals that can be sent or that end a process. */
 const SIGNAL_NUMBERS: Readonly<Record<string, number>> = {
-  HUP: 1, INT: 2, QUIT: 3, ILL: 4, ABRT: 6, BUS: 7, FPE: 8, KILL: 9, USR1: 10, SEGV: 11, USR2: 12, PIPE: 13, ALRM: 14, TERM: 15,
+  HUP: 1,
+  INT: 2,
+  QUIT: 3,
+  ILL: 4,
+  ABRT: 6,
+  BUS: 7,
+  FPE: 8,
+  KILL: 9,
+  USR1: 10,
+  SEGV: 11,
+  USR2: 12,
+  PIPE: 13,
+  ALRM: 14,
+  TERM: 15,
 };
 
 export interface GuestProcessOptions extends Omit<ExecOptions, 'tty' | 'stdin' | 'signal'> {

@@ -41,7 +41,11 @@ export function doctorLines({ state, title, found, consequence, remedy }: Doctor
   const [text, colour] = MARKS[state];
   const head = `${paint(text.padEnd(8), colour, process.stdout)} ${printable(title)}: ${printable(found)}`;
   if (state === 'ok') return [head];
-  return [head, `         ${printable(consequence)}`, ...(remedy === undefined ? [] : [`         remedy: ${printable(remedy)}`])];
+  return [
+    head,
+    `         ${printable(consequence)}`,
+    ...(remedy === undefined ? [] : [`         remedy: ${printable(remedy)}`]),
+  ];
 }
 
 /** Nested facts, indented; lists of plain values in one line. */
@@ -50,10 +54,11 @@ export function factLines(value: object, indent = ''): string[] {
     const label = `${indent}${padEnd(`${name}:`, Math.max(0, 18 - indent.length))}`;
     if (fact === undefined || fact === null) return [];
     if (Array.isArray(fact)) {
-      if (fact.every((each) => typeof each !== 'object')) return fact.length === 0 ? [] : [`${label} ${printable(fact.join(', '))}`];
+      if (fact.every((each) => typeof each !== 'object'))
+        return fact.length === 0 ? [] : [`${label} ${printable(fact.join(', '))}`];
       return [`${indent}${name}:`, ...fact.flatMap((each: object) => factLines(each, `${indent}  `))];
     }
     if (typeof fact === 'object') return [`${indent}${name}:`, ...factLines(fact, `${indent}  `)];
-    return [`${label} ${printable(String(fact))}`];
+    return [`${label} ${printable(JSON.stringify(fact).replace(/^"|"$/g, ''))}`];
   });
 }

@@ -24,12 +24,21 @@ const buildCommand: Command = {
   positionals: [{ name: 'target', value: 'TARGET', summary: '`micro`, or the path of a recipe' }],
   options: [
     { name: 'name', value: 'NAME', summary: 'what it is called; default: micro, or what the recipe says' },
-    { name: 'kernel', value: 'KERNEL', choices: ['micro', 'distro'], summary: "micro: build our kernel; distro: unpack the distribution's" },
+    {
+      name: 'kernel',
+      value: 'KERNEL',
+      choices: ['micro', 'distro'],
+      summary: "micro: build our kernel; distro: unpack the distribution's",
+    },
     { name: 'format', value: 'FORMAT', choices: ['qcow2', 'raw'], summary: 'of its disk: qcow2 (default) or raw' },
   ],
   summary: 'Build the micro image with its kernel, or an image from a recipe',
   description: 'What is built already from the same inputs is taken as it is.',
-  examples: ['skerry image build ./recipe.yaml', 'skerry image build micro', 'skerry image build micro --kernel distro'],
+  examples: [
+    'skerry image build ./recipe.yaml',
+    'skerry image build micro',
+    'skerry image build micro --kernel distro',
+  ],
   async run(context, args) {
     const target = args.required('target');
     const name = args.text('name');
@@ -80,7 +89,9 @@ export const imageCommands: readonly Command[] = [
       const client = await context.client();
       const image = await client.call('image.get', { params: { image: args.required('image') } });
       await context.out.result(image, () => [
-        ...COLUMNS.flatMap(({ title, of }) => (of(image) === undefined ? [] : [`${padEnd(`${title.toLowerCase()}:`, 12)}${printable(String(of(image)))}`])),
+        ...COLUMNS.flatMap(({ title, of }) =>
+          of(image) === undefined ? [] : [`${padEnd(`${title.toLowerCase()}:`, 12)}${printable(String(of(image)))}`],
+        ),
         ...image.packages.map((each) => `  ${each}`),
       ]);
     },

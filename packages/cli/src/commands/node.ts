@@ -106,7 +106,9 @@ const deleteNode: Command = {
 export async function showNode(context: Context, client: Skerry, node: Node): Promise<void> {
   const vms = await vmsOf(client, node.name);
   await context.out.result(node, () => [
-    [`${node.name}: ${node.status.state}`, ...(node.status.message === undefined ? [] : [node.status.message])].join(', '),
+    [`${node.name}: ${node.status.state}`, ...(node.status.message === undefined ? [] : [node.status.message])].join(
+      ', ',
+    ),
     renderTable(vms, VM_COLUMNS, context.out.format === 'wide').trimEnd(),
     ...forwardsOf(node).map(({ host, to }) => `${host} -> ${to}`),
   ]);

@@ -9,7 +9,11 @@ const COLUMNS: ReadonlyArray<Column<Task>> = [
   { title: 'ID', of: ({ id }) => shortId(id) },
   { title: 'STATE', of: ({ state }) => state },
   { title: 'TASK', of: ({ description }) => description },
-  { title: 'PROGRESS', of: ({ state, progress, error }) => (state === 'running' ? progress?.message : error?.message), optional: true },
+  {
+    title: 'PROGRESS',
+    of: ({ state, progress, error }) => (state === 'running' ? progress?.message : error?.message),
+    optional: true,
+  },
   { title: 'TOOK', of: (task) => took(task) },
   { title: 'CREATED', of: ({ createdAt }) => createdAt },
   { title: 'KIND', of: ({ kind }) => kind, wide: true },
@@ -92,7 +96,10 @@ async function findTask(client: Skerry, text: string): Promise<string> {
   if (text.length === 36) return text;
   const found = (await client.call('task.list')).filter(({ id }) => id.endsWith(text));
   const [task, other] = found;
-  if (task === undefined) throw new SkerryError('not-found', `There is no task '${text}'`, { remedy: 'See `skerry task list --all`.' });
+  if (task === undefined)
+    throw new SkerryError('not-found', `There is no task '${text}'`, { remedy: 'See `skerry task list --all`.' });
   if (other === undefined) return task.id;
-  throw new SkerryError('invalid', `${found.length} tasks end with '${text}'`, { remedy: 'Give more of the id: `skerry task list -o wide`.' });
+  throw new SkerryError('invalid', `${found.length} tasks end with '${text}'`, {
+    remedy: 'Give more of the id: `skerry task list -o wide`.',
+  });
 }

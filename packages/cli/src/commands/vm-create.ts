@@ -20,7 +20,7 @@ export const createCommand: Command = {
   examples: [
     'skerry create web-vm micro --memory 128Mi --start',
     'skerry create --name web-vm --os micro --cpu 1 --memory 128Mi',
-    "skerry create api micro --forward 8080:80 --env MODE=test --start -- httpd -f -p 80",
+    'skerry create api micro --forward 8080:80 --env MODE=test --start -- httpd -f -p 80',
   ],
   async run(context, args) {
     const name = args.required('name');

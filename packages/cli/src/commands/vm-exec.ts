@@ -13,9 +13,15 @@ const PROCESS_OPTIONS: readonly Option[] = [
   { name: 'interactive', short: 'i', summary: 'pass standard input, as is done anyway' },
   { name: 'no-stdin', short: 'n', summary: 'leave standard input alone, as in a `while read` loop' },
   { name: 'cwd', short: 'w', value: 'PATH', summary: 'the directory it runs in' },
-  { name: 'user', short: 'u', value: 'NAME', summary: 'the guest\'s user it runs as; default: root' },
+  { name: 'user', short: 'u', value: 'NAME', summary: "the guest's user it runs as; default: root" },
 ];
-const ENV: Option = { name: 'env', short: 'e', value: 'KEY=VALUE', many: true, summary: 'an environment variable for it' };
+const ENV: Option = {
+  name: 'env',
+  short: 'e',
+  value: 'KEY=VALUE',
+  many: true,
+  summary: 'an environment variable for it',
+};
 
 /** What `run` runs is deleted with its VM, so Ctrl-C need not wait for it for long. */
 const RUN_GRACE_MS = 2_000;
@@ -69,7 +75,9 @@ export const runCommand: Command = {
   async run(context, args) {
     const name = args.text('name') ?? `run-${randomBytes(3).toString('hex')}`;
     if (context.noWait) {
-      throw new SkerryError('invalid', 'run waits for the command it runs', { remedy: 'Use `skerry create ... --start --no-wait`.' });
+      throw new SkerryError('invalid', 'run waits for the command it runs', {
+        remedy: 'Use `skerry create ... --start --no-wait`.',
+      });
     }
     const body = createBody(args, { name, start: true, ephemeral: true });
     const created = await doTask(context, name, 'vm.create', { body });

@@ -23,25 +23,39 @@ export function vmLines(vm: Vm): string[] {
     ['title', vm.title],
     ['id', vm.id],
     ['state', [status.state, ...(status.message === undefined ? [] : [status.message])].join(': ')],
-    ['health', status.health === 'none' ? undefined : [status.health, ...(status.healthMessage === undefined ? [] : [status.healthMessage])].join(': ')],
+    [
+      'health',
+      status.health === 'none'
+        ? undefined
+        : [status.health, ...(status.healthMessage === undefined ? [] : [status.healthMessage])].join(': '),
+    ],
     ['image', status.imageDigest === undefined ? spec.image : `${spec.image} (${status.imageDigest.slice(0, 12)})`],
     ['cpus', String(spec.cpus)],
     ['memory', formatMib(spec.memoryMib)],
     ['disk', spec.diskMib === undefined ? undefined : formatMib(spec.diskMib)],
     ...status.nics.map((nic) => ['nic', `${nic.address} on ${nic.network} (${nic.mac})`] as const),
-    ...spec.forwards.map((each) => ['forward', `${each.hostAddress}:${each.hostPort} -> port ${each.guestPort}`] as const),
+    ...spec.forwards.map(
+      (each) => ['forward', `${each.hostAddress}:${each.hostPort} -> port ${each.guestPort}`] as const,
+    ),
     ['command', spec.command?.join(' ')],
     ...Object.entries(spec.env).map(([key, value]) => ['env', `${key}=${value}`] as const),
     ...Object.entries(vm.labels).map(([key, value]) => ['label', `${key}=${value}`] as const),
     ['ephemeral', spec.ephemeral ? 'yes: deleted once it stops' : undefined],
     ['kernel', status.agent === undefined ? undefined : status.agent.kernel],
-    ['agent', status.agent === undefined ? undefined : `${status.agent.version}, ${status.agent.connected ? 'connected' : 'not connected'}`],
+    [
+      'agent',
+      status.agent === undefined
+        ? undefined
+        : `${status.agent.version}, ${status.agent.connected ? 'connected' : 'not connected'}`,
+    ],
     ['process', status.process === undefined ? undefined : processLine(status.process)],
     ['exit', status.exit === undefined ? undefined : `${status.exit.kind} at ${status.exit.at}: ${status.exit.reason}`],
     ['created', vm.createdAt],
     ...status.warnings.map((warning) => ['warning', warning] as const),
   ];
-  const lines = facts.flatMap(([name, value]) => (value === undefined ? [] : [`${padEnd(`${name}:`, 11)}${printable(value)}`]));
+  const lines = facts.flatMap(([name, value]) =>
+    value === undefined ? [] : [`${padEnd(`${name}:`, 11)}${printable(value)}`],
+  );
   if (status.start === undefined) return lines;
   return [...lines, '', `start at ${status.start.at}:`, ...waterfall(status.start).map((line) => `  ${line}`)];
 }

@@ -16,11 +16,21 @@ export const IMAGE: Positional = {
 export const VM_OPTIONS: readonly Option[] = [
   { name: 'cpu', aliases: ['cpus'], value: 'N', summary: 'number of CPUs; default: 1' },
   { name: 'memory', short: 'm', value: 'SIZE', summary: 'such as 128Mi or 1G; default: what the image needs' },
-  { name: 'disk', value: 'SIZE', summary: 'virtual size of its disk; default: the image\'s' },
+  { name: 'disk', value: 'SIZE', summary: "virtual size of its disk; default: the image's" },
   { name: 'network', value: 'NAME', summary: 'the network it is on; default: default' },
   { name: 'env', short: 'e', value: 'KEY=VALUE', many: true, summary: 'an environment variable of its commands' },
-  { name: 'forward', value: '[ADDRESS:]HOST:GUEST', many: true, summary: 'a port of this host that leads into it, such as 8080:80' },
-  { name: 'kernel', value: 'KERNEL', choices: ['auto', 'micro', 'distro'], summary: 'auto, micro or distro; default: auto' },
+  {
+    name: 'forward',
+    value: '[ADDRESS:]HOST:GUEST',
+    many: true,
+    summary: 'a port of this host that leads into it, such as 8080:80',
+  },
+  {
+    name: 'kernel',
+    value: 'KERNEL',
+    choices: ['auto', 'micro', 'distro'],
+    summary: 'auto, micro or distro; default: auto',
+  },
   { name: 'label', value: 'KEY=VALUE', many: true, summary: 'a label to find it by' },
   { name: 'title', value: 'TEXT', summary: 'any text, shown beside the name' },
 ];

@@ -14,7 +14,12 @@ interface PowerVerb {
 }
 
 const VERBS: readonly PowerVerb[] = [
-  { verb: 'start', summary: 'Start VMs, and wait until their agents answer', example: 'skerry start web-vm', state: 'running' },
+  {
+    verb: 'start',
+    summary: 'Start VMs, and wait until their agents answer',
+    example: 'skerry start web-vm',
+    state: 'running',
+  },
   {
     verb: 'stop',
     summary: 'Shut VMs down; one that does not within --timeout (10 s) is powered off',

@@ -36,7 +36,12 @@ export const waitCommand: Command = {
   verb: 'wait',
   positionals: [
     VM,
-    { name: 'condition', value: 'CONDITION', choices: ['agent', 'healthy', 'stopped'], summary: 'agent, healthy or stopped' },
+    {
+      name: 'condition',
+      value: 'CONDITION',
+      choices: ['agent', 'healthy', 'stopped'],
+      summary: 'agent, healthy or stopped',
+    },
   ],
   summary: 'Wait until a VM is so; default --timeout: 30s',
   examples: ['skerry wait web-vm agent --timeout 30s', 'skerry wait shop/web healthy'],

@@ -10,12 +10,24 @@ export function commandHelp(command: Command): string {
   return sections([
     [undefined, [`${command.summary}.`, ...(command.description === undefined ? [] : ['', command.description])]],
     ['Usage', [usageOf(command)]],
-    ['Arguments', columns([
-      ...positionals.map((each) => [`${each.value}${each.many === true ? '...' : ''}  (--${[each.name, ...(each.aliases ?? [])].join(', --')})`, each.summary] as const),
-      ...(command.passthrough === undefined ? [] : [['-- COMMAND...', command.passthrough.summary] as const]),
-    ])],
+    [
+      'Arguments',
+      columns([
+        ...positionals.map(
+          (each) =>
+            [
+              `${each.value}${each.many === true ? '...' : ''}  (--${[each.name, ...(each.aliases ?? [])].join(', --')})`,
+              each.summary,
+            ] as const,
+        ),
+        ...(command.passthrough === undefined ? [] : [['-- COMMAND...', command.passthrough.summary] as const]),
+      ]),
+    ],
     ['Options', columns(options.map((option) => [spellingOf(option), option.summary] as const))],
-    ['Options of every command', columns(GLOBAL_OPTIONS.map((option) => [spellingOf(option), option.summary] as const))],
+    [
+      'Options of every command',
+      columns(GLOBAL_OPTIONS.map((option) => [spellingOf(option), option.summary] as const)),
+    ],
     [command.examples.length === 1 ? 'Example' : 'Examples', command.examples],
   ]);
 }
@@ -36,7 +48,11 @@ export function generalHelp(commands: readonly Command[]): string {
     [undefined, ['skerry: micro-VMs on QEMU, one by one or declared together as a node.']],
     ['Begin', columns(commands.filter(({ group }) => group === '').map(row))],
     ...Object.keys(GROUPS).map(
-      (group) => [`${group}: ${GROUPS[group]}`, columns(commands.filter((command) => command.group === group).map(row))] as const,
+      (group) =>
+        [
+          `${group}: ${GROUPS[group]}`,
+          columns(commands.filter((command) => command.group === group).map(row)),
+        ] as const,
     ),
     ['Example', ['skerry run micro -- uname -a']],
     [undefined, ['`skerry COMMAND --help` shows the options of a command and an example.']],
@@ -48,8 +64,15 @@ export function usageOf(command: Command): string {
     const shown = many === true ? `${value}...` : value;
     return optional === true ? `[${shown}]` : shown;
   });
-  const rest = command.passthrough === undefined ? [] : [command.passthrough.required ? '-- COMMAND...' : '[-- COMMAND...]'];
-  return ['skerry', nameOf(command), ...words, ...((command.options ?? []).length > 0 ? ['[options]'] : []), ...rest].join(' ');
+  const rest =
+    command.passthrough === undefined ? [] : [command.passthrough.required ? '-- COMMAND...' : '[-- COMMAND...]'];
+  return [
+    'skerry',
+    nameOf(command),
+    ...words,
+    ...((command.options ?? []).length > 0 ? ['[options]'] : []),
+    ...rest,
+  ].join(' ');
 }
 
 function spellingOf(option: Option): string {
@@ -66,6 +89,8 @@ function columns(rows: ReadonlyArray<readonly [string, string]>): string[] {
 function sections(parts: ReadonlyArray<readonly [string | undefined, readonly string[]]>): string {
   return parts
     .filter(([, lines]) => lines.length > 0)
-    .map(([title, lines]) => (title === undefined ? lines : [`${title}:`, ...lines.map((line) => `  ${line}`)]).join('\n'))
+    .map(([title, lines]) =>
+      (title === undefined ? lines : [`${title}:`, ...lines.map((line) => `  ${line}`)]).join('\n'),
+    )
     .join('\n\n');
 }

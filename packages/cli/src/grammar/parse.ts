@@ -22,7 +22,8 @@ export function parse(argv: readonly string[], commands: readonly Command[]): Pa
   const command = group === undefined ? findTop(first, commands) : findInGroup(group, argv[at + 1], commands);
   if (command === undefined) {
     const verb = group === undefined ? first : argv[at + 1];
-    if (group !== undefined && (verb === undefined || isOption(verb) || verb === 'help')) return { kind: 'help', group };
+    if (group !== undefined && (verb === undefined || isOption(verb) || verb === 'help'))
+      return { kind: 'help', group };
     throw unknownVerb(verb ?? first, group, verbsOf(group, commands));
   }
   return parseCommand(argv, at + (group === undefined ? 1 : 2), command, line);
@@ -41,7 +42,7 @@ function parseCommand(argv: readonly string[], start: number, command: Command, 
   const words: string[] = [];
   let rest: readonly string[] = [];
   const many = positionals.some(isMany);
-  for (let at = start; at < argv.length; ) {
+  for (let at = start; at < argv.length;) {
     const token = argv[at] ?? '';
     if (token === '--') {
       rest = argv.slice(at + 1);
@@ -109,13 +110,18 @@ class Line {
     if (option === undefined) {
       const negated = spelled.startsWith('no-') ? this.#find(spelled.slice(3)) : undefined;
       if (negated === undefined || negated.value !== undefined || equals !== -1) {
-        throw unknownOption(`--${spelled}`, this.#command, this.#options.map(({ name }) => name));
+        throw unknownOption(
+          `--${spelled}`,
+          this.#command,
+          this.#options.map(({ name }) => name),
+        );
       }
       this.set(negated, 'false', `--${spelled}`);
       return 1;
     }
     if (option.value === undefined) {
-      if (equals !== -1) throw new SkerryError('invalid', `--${spelled} takes no value`, { remedy: `Write --${spelled}.` });
+      if (equals !== -1)
+        throw new SkerryError('invalid', `--${spelled} takes no value`, { remedy: `Write --${spelled}.` });
       this.set(option, 'true', `--${spelled}`);
       return 1;
     }
@@ -179,7 +185,9 @@ function isOption(token: string | undefined): boolean {
 function findTop(word: string, commands: readonly Command[]): Command | undefined {
   return (
     commands.find((command) => command.top === word) ??
-    commands.find(({ group, verb, aliases }) => (group === '' || group === 'vm') && (verb === word || aliases?.includes(word)))
+    commands.find(
+      ({ group, verb, aliases }) => (group === '' || group === 'vm') && (verb === word || aliases?.includes(word)),
+    )
   );
 }
 
@@ -191,7 +199,13 @@ function findInGroup(group: string, word: string | undefined, commands: readonly
 
 function verbsOf(group: string | undefined, commands: readonly Command[]): string[] {
   if (group !== undefined) return commands.filter((command) => command.group === group).map(({ verb }) => verb);
-  return [...Object.keys(GROUPS), 'help', ...commands.flatMap(({ group: own, verb, top }) => (own === '' || own === 'vm' ? [verb] : top === undefined ? [] : [top]))];
+  return [
+    ...Object.keys(GROUPS),
+    'help',
+    ...commands.flatMap(({ group: own, verb, top }) =>
+      own === '' || own === 'vm' ? [verb] : top === undefined ? [] : [top],
+    ),
+  ];
 }
 
 function helpFor(words: readonly string[], commands: readonly Command[]): Parsed {

@@ -3,22 +3,73 @@ import { SkerryError } from '@skerry/api';
 /** What people who come from elsewhere type, and what it is called here. */
 const FOREIGN: Readonly<Record<string, string>> = {
   // virsh
-  undefine: 'delete', define: 'create', dominfo: 'info', domstate: 'info', domifaddr: 'info', dumpxml: 'info -o yaml',
-  shutdown: 'stop', reboot: 'restart', reset: 'kill, then start', suspend: 'pause', ttyconsole: 'console',
-  domlist: 'list', nodeinfo: 'host info', 'net-list': 'network list', capabilities: 'host info', event: 'events',
-  'virt-install': 'create', domstats: 'info', 'list-all': 'list',
+  undefine: 'delete',
+  define: 'create',
+  dominfo: 'info',
+  domstate: 'info',
+  domifaddr: 'info',
+  dumpxml: 'info -o yaml',
+  shutdown: 'stop',
+  reboot: 'restart',
+  reset: 'kill, then start',
+  suspend: 'pause',
+  ttyconsole: 'console',
+  domlist: 'list',
+  nodeinfo: 'host info',
+  'net-list': 'network list',
+  capabilities: 'host info',
+  event: 'events',
+  'virt-install': 'create',
+  domstats: 'info',
+  'list-all': 'list',
   // qm
-  showcmd: 'info', status: 'info', terminal: 'console', config: 'info', guest: 'exec', listsnapshot: 'info',
+  showcmd: 'info',
+  status: 'info',
+  terminal: 'console',
+  config: 'info',
+  guest: 'exec',
+  listsnapshot: 'info',
   // multipass
-  launch: 'create NAME IMAGE --start', purge: 'delete', transfer: 'cp', find: 'image list', recover: 'create',
+  launch: 'create NAME IMAGE --start',
+  purge: 'delete',
+  transfer: 'cp',
+  find: 'image list',
+  recover: 'create',
   // govc
-  'vm.create': 'create', 'vm.destroy': 'delete', 'vm.info': 'info', 'vm.power': 'start, stop or kill', ls: 'list',
-  'vm.ip': 'info', 'vm.console': 'console', 'guest.run': 'exec', 'guest.start': 'exec', 'guest.upload': 'cp',
-  'guest.download': 'cp', 'tasks': 'task list', about: 'version', 'host.info': 'host info',
+  'vm.create': 'create',
+  'vm.destroy': 'delete',
+  'vm.info': 'info',
+  'vm.power': 'start, stop or kill',
+  ls: 'list',
+  'vm.ip': 'info',
+  'vm.console': 'console',
+  'guest.run': 'exec',
+  'guest.start': 'exec',
+  'guest.upload': 'cp',
+  'guest.download': 'cp',
+  tasks: 'task list',
+  about: 'version',
+  'host.info': 'host info',
   // docker
-  ps: 'list', rm: 'delete', inspect: 'info', attach: 'console', images: 'image list', build: 'image build',
-  unpause: 'resume', top: 'exec VM -- top', login: 'shell', ssh: 'shell', compose: 'up FILE', doctor: 'host doctor',
-  'power-off': 'kill', poweroff: 'kill', remove: 'delete', show: 'info', get: 'info', copy: 'cp', apply: 'up FILE',
+  ps: 'list',
+  rm: 'delete',
+  inspect: 'info',
+  attach: 'console',
+  images: 'image list',
+  build: 'image build',
+  unpause: 'resume',
+  top: 'exec VM -- top',
+  login: 'shell',
+  ssh: 'shell',
+  compose: 'up FILE',
+  doctor: 'host doctor',
+  'power-off': 'kill',
+  poweroff: 'kill',
+  remove: 'delete',
+  show: 'info',
+  get: 'info',
+  copy: 'cp',
+  apply: 'up FILE',
 };
 
 const DESTROY_REMEDY = 'power off: kill; remove: delete';
@@ -69,7 +120,8 @@ function distance(a: string, b: string): number {
     for (let j = 1; j <= b.length; j++) {
       const same = a[i - 1] === b[j - 1] ? 0 : 1;
       let cost = Math.min((previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (previous[j - 1] ?? 0) + same);
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) cost = Math.min(cost, (before[j - 2] ?? 0) + 1);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        cost = Math.min(cost, (before[j - 2] ?? 0) + 1);
       row.push(cost);
     }
     before = previous;

@@ -20,7 +20,10 @@ function uptime(vm: Vm): string {
 export const VM_COLUMNS: ReadonlyArray<Column<Vm>> = [
   { title: 'ID', of: ({ id }) => shortId(id) },
   { title: 'NAME', of: ({ name }) => name },
-  { title: 'STATE', of: ({ status }) => (status.health === 'unhealthy' ? `${status.state} (unhealthy)` : status.state) },
+  {
+    title: 'STATE',
+    of: ({ status }) => (status.health === 'unhealthy' ? `${status.state} (unhealthy)` : status.state),
+  },
   { title: 'CPU', of: ({ spec }) => spec.cpus },
   { title: 'MEMORY', of: ({ spec }) => memory(spec.memoryMib) },
   { title: 'ADDRESSES', of: ({ status }) => status.nics.map(({ address }) => address).join(',') },
@@ -31,7 +34,11 @@ export const VM_COLUMNS: ReadonlyArray<Column<Vm>> = [
   { title: 'KERNEL', of: ({ status }) => status.agent?.kernel ?? status.start?.kernel, wide: true },
   { title: 'PID', of: ({ status }) => status.process?.pid, wide: true },
   { title: 'UPTIME', of: uptime, wide: true },
-  { title: 'FORWARDS', of: ({ spec }) => spec.forwards.map((each) => `${each.hostPort}:${each.guestPort}`).join(','), wide: true },
+  {
+    title: 'FORWARDS',
+    of: ({ spec }) => spec.forwards.map((each) => `${each.hostPort}:${each.guestPort}`).join(','),
+    wide: true,
+  },
   { title: 'FULL-ID', of: ({ id }) => id, wide: true },
 ];
 

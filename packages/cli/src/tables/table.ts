@@ -20,7 +20,10 @@ export function renderTable<T>(rows: readonly T[], columns: ReadonlyArray<Column
     .filter((column) => column.length > 0);
   const widths = cells.map((column) => Math.max(...column.map(widthOf)));
   const lines = Array.from({ length: rows.length + 1 }, (_, line) =>
-    cells.map((column, index) => padEnd(column[line] ?? '', index === cells.length - 1 ? 0 : (widths[index] ?? 0))).join('  ').trimEnd(),
+    cells
+      .map((column, index) => padEnd(column[line] ?? '', index === cells.length - 1 ? 0 : (widths[index] ?? 0)))
+      .join('  ')
+      .trimEnd(),
   );
   return `${lines.join('\n')}\n`;
 }

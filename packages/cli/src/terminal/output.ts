@@ -51,7 +51,8 @@ export class Output {
     }
     process.stderr.write(`${paint('error:', '31')} ${printableLines(error.message)}\n`);
     for (const problem of problemsOf(error)) process.stderr.write(`  ${printableLines(problem)}\n`);
-    if (error.remedy !== undefined) process.stderr.write(`  ${printableLines(error.remedy).replaceAll('\n', '\n  ')}\n`);
+    if (error.remedy !== undefined)
+      process.stderr.write(`  ${printableLines(error.remedy).replaceAll('\n', '\n  ')}\n`);
   }
 }
 
@@ -69,9 +70,11 @@ function printableLines(text: string): string {
 function problemsOf(error: SkerryError): string[] {
   const problems = error.details?.['problems'];
   if (!Array.isArray(problems)) return [];
-  return problems.slice(1).map((problem: unknown) =>
-    typeof problem === 'object' && problem !== null && 'text' in problem ? String(problem.text) : String(problem),
-  );
+  return problems
+    .slice(1)
+    .map((problem: unknown) =>
+      typeof problem === 'object' && problem !== null && 'text' in problem ? String(problem.text) : String(problem),
+    );
 }
 
 function write(text: string): void {

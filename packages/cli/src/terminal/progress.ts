@@ -67,6 +67,6 @@ export class Progress implements Disposable {
     const seconds = ((performance.now() - this.#begun) / 1000).toFixed(1);
     const line = `${FRAMES[this.#frame]} ${parts.join(' | ')} `;
     const room = (this.#stream.columns || 80) - seconds.length - 3;
-    this.#stream.write(`${CLEAR_LINE}${[...line].slice(0, room).join('')}${seconds}s`);
+    this.#stream.write(`${CLEAR_LINE}${line.slice(0, room)}${seconds}s`);
   }
 }

@@ -70,8 +70,7 @@ export async function run(argv: Argv, options: RunOptions = {}): Promise<RunResu
     killGroup(child, 'SIGTERM');
     setTimeout(() => killGroup(child, 'SIGKILL'), 2000).unref();
   };
-  const timer =
-    options.timeoutMs === undefined ? undefined : setTimeout(() => end('timeout'), options.timeoutMs);
+  const timer = options.timeoutMs === undefined ? undefined : setTimeout(() => end('timeout'), options.timeoutMs);
   const onAbort = (): void => end('cancelled');
   options.signal?.addEventListener('abort', onAbort, { once: true });
   try {

@@ -163,7 +163,8 @@ export async function startVm(
 
 async function putFiles(agent: AgentClient, vm: Vm): Promise<void> {
   for (const file of vm.spec.files) {
-    await agent.put(file.path, Readable.from([Buffer.from(file.contentBase64, 'base64')]), { mode: file.mode });
+    const content = Readable.from([Buffer.from(file.contentBase64, 'base64')]);
+    await agent.put(file.path, content, { mode: file.mode, makeParents: true });
   }
 }
 

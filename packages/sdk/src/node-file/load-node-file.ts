@@ -19,7 +19,13 @@ export interface LoadedNodeFile {
 }
 
 /** What the normal form calls otherwise than the file. */
-const FILE_NAMES = { memoryMib: 'memory', cpus: 'cpu', diskMib: 'disk', nics: 'networks', forwards: 'forward' } as const;
+const FILE_NAMES = {
+  memoryMib: 'memory',
+  cpus: 'cpu',
+  diskMib: 'disk',
+  nics: 'networks',
+  forwards: 'forward',
+} as const;
 
 /**
  * Reads a node file, and the files and recipes it names, with the rights of whoever calls.

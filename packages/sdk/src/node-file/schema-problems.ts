@@ -29,13 +29,27 @@ export function addIssues(
   for (const issue of issues) addIssue(source, issue, schema, fileNames, []);
 }
 
-function addIssue(source: YamlSource, issue: Issue, schema: JsonSchema, names: Readonly<Record<string, string>>, base: Path): void {
-  const path = [...base, ...issue.path.map((part) => (typeof part === 'number' ? part : (names[String(part)] ?? String(part))))];
+function addIssue(
+  source: YamlSource,
+  issue: Issue,
+  schema: JsonSchema,
+  names: Readonly<Record<string, string>>,
+  base: Path,
+): void {
+  const path = [
+    ...base,
+    ...issue.path.map((part) => (typeof part === 'number' ? part : (names[String(part)] ?? String(part)))),
+  ];
   const where = path.length === 0 ? '' : `${path.join('.')}: `;
   if (issue.code === 'unrecognized_keys') {
     const known = keysAt(schema, path);
     for (const key of issue.keys ?? []) {
-      source.add([...path, key], `${where}there is no key '${key}' here`, known.length === 0 ? 'Take it out.' : `Use one of ${known.join(', ')}.`, 'key');
+      source.add(
+        [...path, key],
+        `${where}there is no key '${key}' here`,
+        known.length === 0 ? 'Take it out.' : `Use one of ${known.join(', ')}.`,
+        'key',
+      );
     }
     return;
   }
@@ -63,11 +77,17 @@ function addIssue(source: YamlSource, issue: Issue, schema: JsonSchema, names: R
  */
 function closestOf(alternatives: ReadonlyArray<readonly Issue[]>): readonly Issue[] | undefined {
   const cost = (issues: readonly Issue[]): number =>
-    issues.reduce((sum, { code, path }) => sum + (code === 'invalid_type' && path.length === 0 ? 100 : code === 'unrecognized_keys' ? 10 : 1), 0);
+    issues.reduce(
+      (sum, { code, path }) =>
+        sum + (code === 'invalid_type' && path.length === 0 ? 100 : code === 'unrecognized_keys' ? 10 : 1),
+      0,
+    );
   const ranked = alternatives.filter((issues) => issues.length > 0).toSorted((a, b) => cost(a) - cost(b));
   const best = ranked[0];
   // All wanted another type: the union's own message is as good as any.
-  return best === undefined || (cost(best) >= 100 && ranked.length > 1 && best.every(({ path }) => path.length === 0)) ? undefined : best;
+  return best === undefined || (cost(best) >= 100 && ranked.length > 1 && best.every(({ path }) => path.length === 0))
+    ? undefined
+    : best;
 }
 
 /** The contract's messages say what is wrong, then after a colon what to write instead. */
@@ -87,7 +107,9 @@ function ownCase(message: string): string {
 export function keysAt(schema: JsonSchema, path: Path): string[] {
   let at: JsonSchema[] = [schema];
   for (const part of path) at = at.flatMap((each) => alternatives(each)).flatMap((each) => childOf(each, part));
-  const keys = at.flatMap((each) => alternatives(each)).flatMap(({ properties }) => Object.keys((properties as object | undefined) ?? {}));
+  const keys = at
+    .flatMap((each) => alternatives(each))
+    .flatMap(({ properties }) => Object.keys((properties as object | undefined) ?? {}));
   return [...new Set(keys)];
 }
 

@@ -94,7 +94,9 @@ export class YamlSource {
       const node = this.#document.getIn(path.slice(0, length), true);
       if (length < path.length || at === 'key') {
         // The key says more than the value's beginning, which is on the next line.
-        const pair = isMap(parent) ? parent.items.find(({ key }) => (isScalar(key) ? key.value : key) === path[length - 1]) : undefined;
+        const pair = isMap(parent)
+          ? parent.items.find(({ key }) => (isScalar(key) ? key.value : key) === path[length - 1])
+          : undefined;
         if (isNode(pair?.key) && pair.key.range) return pair.key.range[0];
       }
       if (isNode(node) && node.range) return node.range[0];

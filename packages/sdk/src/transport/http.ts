@@ -81,7 +81,9 @@ export class HttpTransport {
       agent: this.#agent,
       headers: {
         accept: 'application/json, application/x-ndjson, application/problem+json',
-        ...(json === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) }),
+        ...(json === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) }),
         ...(source === undefined ? {} : { 'content-type': 'application/octet-stream' }),
       },
       ...(signal === undefined ? {} : { signal }),

@@ -50,9 +50,11 @@ export class ExecProcess implements PromiseLike<ExecResult>, AsyncIterable<ExecC
     });
     socket.on('message', (data: Buffer, isBinary: boolean) => (isBinary ? this.#data(data) : this.#reply(data)));
     socket.once('close', () => {
-      this.#fail(new SkerryError('unavailable', 'The daemon closed the connection while the command ran', {
-        remedy: 'See `skerry daemon logs` and whether the VM still runs (`skerry list`).',
-      }));
+      this.#fail(
+        new SkerryError('unavailable', 'The daemon closed the connection while the command ran', {
+          remedy: 'See `skerry daemon logs` and whether the VM still runs (`skerry list`).',
+        }),
+      );
     });
     const abort = (): void => this.#cancel();
     options.signal?.addEventListener('abort', abort, { once: true, signal: this.#stop.signal });

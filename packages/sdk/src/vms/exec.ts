@@ -17,7 +17,13 @@ export interface ExecOptions {
    * What it reads: `'pipe'` is what is written to `process.stdin` (as is using that at once), a text or bytes are sent,
    * a stream is read as fast as the process takes it. Absent: end-of-file.
    */
-  readonly stdin?: 'pipe' | { readonly text: string } | Uint8Array | Readable | AsyncIterable<Uint8Array | string> | undefined;
+  readonly stdin?:
+    | 'pipe'
+    | { readonly text: string }
+    | Uint8Array
+    | Readable
+    | AsyncIterable<Uint8Array | string>
+    | undefined;
   /** An awaited result that would hold more than this throws `failed`; default 64 MiB. Iterating has no limit. */
   readonly maxOutputBytes?: number | undefined;
 }

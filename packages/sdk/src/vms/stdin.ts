@@ -27,7 +27,8 @@ export function createStdin(socket: WebSocket): Writable {
   return new Writable({
     decodeStrings: true,
     async write(chunk: Buffer, _encoding, done) {
-      for (let at = 0; at < chunk.length; at += MAX_MESSAGE_BYTES) await send(chunk.subarray(at, at + MAX_MESSAGE_BYTES));
+      for (let at = 0; at < chunk.length; at += MAX_MESSAGE_BYTES)
+        await send(chunk.subarray(at, at + MAX_MESSAGE_BYTES));
       done();
     },
     async final(done) {

@@ -92,7 +92,10 @@ export class VM implements AsyncDisposable {
   }
 
   /** What its long-running command has written; with `follow`, without end. */
-  async logs({ follow = false, signal }: { readonly follow?: boolean; readonly signal?: AbortSignal } = {}): Promise<Readable> {
+  async logs({
+    follow = false,
+    signal,
+  }: { readonly follow?: boolean; readonly signal?: AbortSignal } = {}): Promise<Readable> {
     return await this.#client.download('vm.logs', { params: { vm: this.id }, query: { follow }, signal });
   }
 

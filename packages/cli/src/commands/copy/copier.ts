@@ -31,12 +31,17 @@ export class Copier {
   /** Into a directory (one that is there, or ends with /), else to that name. */
   async copy(source: Place, target: Place, recursive: boolean): Promise<void> {
     const type = source.kind === 'stream' ? 'file' : await this.#typeOf(source);
-    if (type === undefined) throw new SkerryError('not-found', `There is no ${shown(source)}`, { remedy: 'Check the path.' });
+    if (type === undefined)
+      throw new SkerryError('not-found', `There is no ${shown(source)}`, { remedy: 'Check the path.' });
     if (type === 'directory' && !recursive) {
-      throw new SkerryError('invalid', `${shown(source)} is a directory`, { remedy: 'Copy it with all that is in it: -r.' });
+      throw new SkerryError('invalid', `${shown(source)} is a directory`, {
+        remedy: 'Copy it with all that is in it: -r.',
+      });
     }
     if (type === 'directory' && target.kind === 'stream') {
-      throw new SkerryError('invalid', "A directory can't be written to standard output", { remedy: 'Use tar: skerry exec VM -- tar c DIRECTORY.' });
+      throw new SkerryError('invalid', "A directory can't be written to standard output", {
+        remedy: 'Use tar: skerry exec VM -- tar c DIRECTORY.',
+      });
     }
     const to = await this.#destination(source, target);
     if (type === 'directory' && source.kind !== 'stream' && to.kind !== 'stream') await this.#tree(source, to);
@@ -48,10 +53,14 @@ export class Copier {
     const type = await this.#typeOf(target);
     if (type !== 'directory' && !target.path.endsWith('/')) return target;
     if (type !== 'directory') {
-      throw new SkerryError('not-found', `There is no directory ${shown(target)}`, { remedy: 'Make it first, or leave out the / at the end.' });
+      throw new SkerryError('not-found', `There is no directory ${shown(target)}`, {
+        remedy: 'Make it first, or leave out the / at the end.',
+      });
     }
     if (source.kind === 'stream') {
-      throw new SkerryError('invalid', 'Standard input has no name', { remedy: `Write the file's name, too: ${shown(below(target, 'FILE'))}.` });
+      throw new SkerryError('invalid', 'Standard input has no name', {
+        remedy: `Write the file's name, too: ${shown(below(target, 'FILE'))}.`,
+      });
     }
     return below(target, nameOfPlace(source));
   }
@@ -76,7 +85,12 @@ export class Copier {
   async #file(source: Place, target: Place): Promise<void> {
     const { source: bytes, sizeBytes, mode } = await this.#open(source);
     let total = 0;
-    const counted = this.#counted(bytes as AsyncIterable<Buffer>, shown(source), sizeBytes, (count) => (total += count));
+    const counted = this.#counted(
+      bytes as AsyncIterable<Buffer>,
+      shown(source),
+      sizeBytes,
+      (count) => (total += count),
+    );
     const sha256 = await this.#write(target, counted, mode);
     this.#context.progress.end(shown(source));
     this.copied.push({ from: shown(source), to: shown(target), bytes: total, sha256 });
@@ -114,7 +128,11 @@ export class Copier {
       const total = add(chunk.length);
       if (process.stderr.isTTY && performance.now() - shownAt > PROGRESS_MS) {
         shownAt = performance.now();
-        this.#context.progress.update(label, formatBytes(total), sizeBytes ? Math.min(1, total / sizeBytes) : undefined);
+        this.#context.progress.update(
+          label,
+          formatBytes(total),
+          sizeBytes ? Math.min(1, total / sizeBytes) : undefined,
+        );
       }
       yield chunk;
     }
@@ -132,7 +150,9 @@ export class Copier {
   }
 
   async #list(place: FilePlace): Promise<Entry[]> {
-    return place.kind === 'local' ? await listLocal(place.path) : await (await this.#vm(place.vm)).files.list(place.path);
+    return place.kind === 'local'
+      ? await listLocal(place.path)
+      : await (await this.#vm(place.vm)).files.list(place.path);
   }
 
   async #makeDirectory(place: FilePlace): Promise<void> {
@@ -142,7 +162,9 @@ export class Copier {
     }
     const { exitCode, stderr } = await (await this.#vm(place.vm)).exec(['mkdir', '-p', '--', place.path]);
     if (exitCode === 0) return;
-    throw new SkerryError('failed', `${shown(place)} could not be made: ${stderr.trim()}`, { remedy: 'Choose another place.' });
+    throw new SkerryError('failed', `${shown(place)} could not be made: ${stderr.trim()}`, {
+      remedy: 'Choose another place.',
+    });
   }
 
   #vm(ref: string): Promise<VM> {

@@ -12,7 +12,12 @@ export const copyCommand: Command = {
   ],
   options: [{ name: 'recursive', short: 'r', summary: 'copy directories with all that is in them' }],
   summary: 'Copy files into VMs and out of them; each is checked by its SHA-256',
-  examples: ['skerry cp ./file web-vm:/root/', 'skerry cp web-vm:/etc/hostname -', 'skerry cp -r ./site shop/web:/srv/', 'echo hi | skerry cp - web-vm:/tmp/hi'],
+  examples: [
+    'skerry cp ./file web-vm:/root/',
+    'skerry cp web-vm:/etc/hostname -',
+    'skerry cp -r ./site shop/web:/srv/',
+    'echo hi | skerry cp - web-vm:/tmp/hi',
+  ],
   async run(context, args) {
     const target = parsePlace(args.required('target'));
     const sources = args.texts('source').map(parsePlace);

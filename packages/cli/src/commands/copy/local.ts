@@ -58,7 +58,11 @@ export async function makeLocalDirectory(path: string): Promise<void> {
  * Writes a file that is there whole or not at all.
  * @returns its SHA-256
  */
-export async function writeLocal(path: string, source: AsyncIterable<Buffer>, mode: number | undefined): Promise<string> {
+export async function writeLocal(
+  path: string,
+  source: AsyncIterable<Buffer>,
+  mode: number | undefined,
+): Promise<string> {
   const partial = `${path}.${randomBytes(4).toString('hex')}.part`;
   const hash = createHash('sha256');
   try {
@@ -79,21 +83,34 @@ export async function writeLocal(path: string, source: AsyncIterable<Buffer>, mo
 }
 
 function readError(path: string, error: unknown): SkerryError {
-  if (codeOf(error) === 'ENOENT') return new SkerryError('not-found', `There is no ${path}`, { remedy: 'Check the path.', cause: error });
-  return new SkerryError('refused', `${path} can't be read: ${(error as Error).message}`, { remedy: 'Check its rights.', cause: error });
+  if (codeOf(error) === 'ENOENT')
+    return new SkerryError('not-found', `There is no ${path}`, { remedy: 'Check the path.', cause: error });
+  return new SkerryError('refused', `${path} can't be read: ${(error as Error).message}`, {
+    remedy: 'Check its rights.',
+    cause: error,
+  });
 }
 
 function writeError(path: string, error: unknown): SkerryError {
   if (error instanceof SkerryError) return error;
   const code = codeOf(error);
   if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new SkerryError('no-space', `There is no room for ${path}`, { remedy: 'Free some space, or choose another disk.', cause: error });
+    return new SkerryError('no-space', `There is no room for ${path}`, {
+      remedy: 'Free some space, or choose another disk.',
+      cause: error,
+    });
   }
   if (code === 'ENOENT') {
-    return new SkerryError('not-found', `There is no directory for ${path}`, { remedy: 'Make it first.', cause: error });
+    return new SkerryError('not-found', `There is no directory for ${path}`, {
+      remedy: 'Make it first.',
+      cause: error,
+    });
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || code === 'EISDIR') {
-    return new SkerryError('refused', `${path} can't be written: ${(error as Error).message}`, { remedy: 'Choose another place.', cause: error });
+    return new SkerryError('refused', `${path} can't be written: ${(error as Error).message}`, {
+      remedy: 'Choose another place.',
+      cause: error,
+    });
   }
   return SkerryError.from(error);
 }

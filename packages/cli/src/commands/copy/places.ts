@@ -17,7 +17,10 @@ export function parsePlace(text: string): Place {
   if (vm === undefined || path === undefined) return { kind: 'local', path: text };
   if (path.startsWith('/')) return { kind: 'guest', vm, path };
   throw new SkerryError('invalid', `'${text}' names no absolute path in the VM`, {
-    remedy: path === '' ? `Write ${vm}:/root/ for a directory in it.` : `Write ${vm}:/root/${path}; a file here is ./${text}.`,
+    remedy:
+      path === ''
+        ? `Write ${vm}:/root/ for a directory in it.`
+        : `Write ${vm}:/root/${path}; a file here is ./${text}.`,
   });
 }
 

@@ -3,8 +3,7 @@ import type { Compare, Lease, OpResult, StoreEntry, StoreEvent, StoreOp, Txn } f
 import { faultOf, isFull } from './faults.ts';
 import type { Command, Outcome } from './messages.ts';
 
-const COLUMNS =
-  `key, value, create_revision AS createRevision, mod_revision AS modRevision, version, lease_id AS leaseId`;
+const COLUMNS = `key, value, create_revision AS createRevision, mod_revision AS modRevision, version, lease_id AS leaseId`;
 
 /** The one writer: carries out commands in order, many in one commit. */
 export class Writer {

@@ -54,10 +54,14 @@ function agree(connection: AgentConnection, values: Tlvs): AgentHello {
   const oldest = values.number(TAG.OLDEST);
   const protocol = Math.min(newest, PROTOCOL_NEWEST);
   if (oldest > newest || protocol < PROTOCOL_OLDEST || protocol < oldest) {
-    throw new SkerryError('unsupported', `the guest agent speaks protocol ${oldest} to ${newest}, which is not served`, {
-      remedy: 'Restart the VM, so that it boots with the agent of this release.',
-      details: { oldest, newest, served: [PROTOCOL_OLDEST, PROTOCOL_NEWEST] },
-    });
+    throw new SkerryError(
+      'unsupported',
+      `the guest agent speaks protocol ${oldest} to ${newest}, which is not served`,
+      {
+        remedy: 'Restart the VM, so that it boots with the agent of this release.',
+        details: { oldest, newest, served: [PROTOCOL_OLDEST, PROTOCOL_NEWEST] },
+      },
+    );
   }
   if (protocol !== newest) connection.say(FRAME.HELLO, new TlvWriter().u32(TAG.PROTOCOL, protocol));
   return {

@@ -53,7 +53,7 @@ export class Tlvs {
   /** @throws SkerryError `failed`: not a list of values */
   static parse(bytes: Buffer): Tlvs {
     const values = new Map<number, Buffer[]>();
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       if (bytes.length - at < 5) throw protocolError('a value is cut off');
       const tag = bytes.readUInt8(at);
       const length = bytes.readUInt32BE(at + 1);

@@ -76,7 +76,14 @@ it('takes any arguments without a memory error, and answers with one JSON line',
       const dir = await mkdtemp(join(root, 'r'));
       await mkdir(join(dir, 'vm'));
       // A control group of the host is never named: --cgroup comes with junk, which is refused, or not at all.
-      const args = ['--dir', join(dir, 'vm'), ...options.flat(), '--', plain ? `no ${words}` : 'echo', ...words];
+      const args = [
+        '--dir',
+        join(dir, 'vm'),
+        ...options.flat(),
+        '--',
+        plain ? `no ${words.join(' ')}` : 'echo',
+        ...words,
+      ];
       const argv = args.map((word) => word.replaceAll('ROOT', dir));
       const result = await run([vmjail, ...argv], {
         okExitCodes: 'any',

@@ -75,11 +75,15 @@ test('sets env and cwd', async () => {
 
 test('refuses a folder and a user that do not exist', async () => {
   await expect(client.exec({ argv: ['true'], cwd: '/no/such' }).exited).rejects.toMatchObject({ code: 'not-found' });
-  await expect(client.exec({ argv: ['true'], user: 'nobody-here' }).exited).rejects.toMatchObject({ code: 'not-found' });
+  await expect(client.exec({ argv: ['true'], user: 'nobody-here' }).exited).rejects.toMatchObject({
+    code: 'not-found',
+  });
 });
 
 test.runIf(process.getuid?.() === 0)('runs as another user with its groups', async () => {
-  const result = await finish(client.exec({ argv: ['sh', '-c', 'id -u; id -g; echo $HOME; echo x >/dev/stdout'], user: 'daemon', stdin: false }));
+  const result = await finish(
+    client.exec({ argv: ['sh', '-c', 'id -u; id -g; echo $HOME; echo x >/dev/stdout'], user: 'daemon', stdin: false }),
+  );
   expect(result).toMatchObject({ stdout: '1\n1\n/usr/sbin\nx\n', stderr: '' });
   expect((await finish(client.exec({ argv: ['id', '-u'], user: '4242:7', stdin: false }))).stdout).toBe('4242\n');
 });
@@ -96,7 +100,10 @@ test('a time limit kills who ignores SIGTERM', { timeout: 15_000 }, async () => 
 
 test('an abort ends the command in the guest', async () => {
   const abort = new AbortController();
-  const process = client.exec({ argv: ['sh', '-c', 'echo $$; exec sleep 1000'], stdin: false }, { signal: abort.signal });
+  const process = client.exec(
+    { argv: ['sh', '-c', 'echo $$; exec sleep 1000'], stdin: false },
+    { signal: abort.signal },
+  );
   const [pid] = (await once(process.stdout, 'data')) as [Buffer];
   abort.abort();
   await expect(process.exited).rejects.toMatchObject({ code: 'cancelled' });
@@ -104,7 +111,10 @@ test('an abort ends the command in the guest', async () => {
 });
 
 test('gives a terminal with a size that follows', async () => {
-  const process = client.exec({ argv: ['sh', '-c', 'tty; stty size; read x; stty size'], tty: { cols: 200, rows: 50 } });
+  const process = client.exec({
+    argv: ['sh', '-c', 'tty; stty size; read x; stty size'],
+    tty: { cols: 200, rows: 50 },
+  });
   let text = '';
   process.stdout.on('data', (data: Buffer) => (text += data.toString()));
   await until(() => text.includes('50 200'));
@@ -152,7 +162,9 @@ test('a command that does not read its input ends without an error', async () =>
 });
 
 test('many at once', async () => {
-  const results = await Promise.all(Array.from({ length: 60 }, (_, index) => finish(sh(`echo ${index}; exit ${index}`))));
+  const results = await Promise.all(
+    Array.from({ length: 60 }, (_, index) => finish(sh(`echo ${index}; exit ${index}`))),
+  );
   expect(results.map((result) => [result.stdout, result.exitCode])).toEqual(
     Array.from({ length: 60 }, (_, index) => [`${index}\n`, index]),
   );

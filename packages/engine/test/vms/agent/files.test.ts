@@ -89,10 +89,12 @@ test.runIf(process.getuid?.() === 0)('a full disk is no-space, found at once whe
   await mkdir(full);
   await client.mount({ source: 'tmpfs', target: full, fstype: 'tmpfs', options: 'size=1m,mode=700,noexec' });
   try {
-    await expect(
-      client.put(join(full, 'a'), Readable.from([Buffer.alloc(10)]), { sizeBytes: 1e9 }),
-    ).rejects.toEqual(code('no-space'));
-    await expect(client.put(join(full, 'b'), Readable.from([Buffer.alloc(2_000_000)]))).rejects.toEqual(code('no-space'));
+    await expect(client.put(join(full, 'a'), Readable.from([Buffer.alloc(10)]), { sizeBytes: 1e9 })).rejects.toEqual(
+      code('no-space'),
+    );
+    await expect(client.put(join(full, 'b'), Readable.from([Buffer.alloc(2_000_000)]))).rejects.toEqual(
+      code('no-space'),
+    );
     expect(await readdir(full)).toEqual([]);
     expect((await stat(full)).mode & 0o777).toBe(0o700);
   } finally {

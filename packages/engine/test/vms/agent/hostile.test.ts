@@ -40,7 +40,10 @@ const hello = (newest = 1, oldest = 1): Buffer =>
   );
 
 /** A guest that greets as it should, and then sends what it likes. */
-async function guest(answer: (socket: Socket) => void, greeting = hello()): Promise<AsyncDisposable & { path: string }> {
+async function guest(
+  answer: (socket: Socket) => void,
+  greeting = hello(),
+): Promise<AsyncDisposable & { path: string }> {
   const path = join(dir, `g${Math.random().toString(36).slice(2)}`);
   const sockets: Socket[] = [];
   const server = createServer((socket) => {
@@ -63,7 +66,14 @@ async function guest(answer: (socket: Socket) => void, greeting = hello()): Prom
 
 test('the numbers are those of the guest', async () => {
   const header = await readFile(HEADER, 'utf8');
-  const groups = { FRAME: 'FRAME', OP: 'OP', CONTROL: 'CONTROL', NOTIFY: 'NOTIFY', SERVICE: 'SERVICE', TAG: 'TAG' } as const;
+  const groups = {
+    FRAME: 'FRAME',
+    OP: 'OP',
+    CONTROL: 'CONTROL',
+    NOTIFY: 'NOTIFY',
+    SERVICE: 'SERVICE',
+    TAG: 'TAG',
+  } as const;
   for (const [name, prefix] of Object.entries(groups)) {
     for (const [key, value] of Object.entries(protocol[name as keyof typeof groups])) {
       expect(header).toContain(`  ${prefix}_${key} = ${value},`);
@@ -72,11 +82,21 @@ test('the numbers are those of the guest', async () => {
   for (const [prefix, list] of [['FILE', ['REGULAR', 'DIRECTORY', 'SYMLINK', 'OTHER']]] as const) {
     list.forEach((name, index) => expect(header).toContain(`  ${prefix}_${name} = ${index},`));
   }
-  protocol.SERVICE_STATES.forEach((name, index) => expect(header).toContain(`  SERVICE_${name.toUpperCase()} = ${index},`));
+  protocol.SERVICE_STATES.forEach((name, index) =>
+    expect(header).toContain(`  SERVICE_${name.toUpperCase()} = ${index},`),
+  );
   protocol.RESTARTS.forEach((name, index) =>
     expect(header).toContain(`  RESTART_${name.toUpperCase().replace('-', '_')} = ${index},`),
   );
-  for (const name of ['PROTOCOL_NEWEST', 'PROTOCOL_OLDEST', 'FRAME_MAX', 'FRAME_OVERHEAD', 'WINDOW_BYTES', 'MAX_STREAMS', 'NONCE_BYTES'] as const) {
+  for (const name of [
+    'PROTOCOL_NEWEST',
+    'PROTOCOL_OLDEST',
+    'FRAME_MAX',
+    'FRAME_OVERHEAD',
+    'WINDOW_BYTES',
+    'MAX_STREAMS',
+    'NONCE_BYTES',
+  ] as const) {
     expect(header).toContain(`#define ${name} ${protocol[name]}\n`);
   }
   expect(header).toContain(String.raw`#define MAGIC "\xf5SKERRY-AGENT/1\xfe"`);
@@ -86,17 +106,28 @@ test('the numbers are those of the guest', async () => {
 test('frames come out as they went in, however they were cut', () => {
   const frame = fc.tuple(fc.nat(255), fc.nat(0xffff_ffff), fc.uint8Array({ maxLength: 2000 }));
   fc.assert(
-    fc.property(fc.array(frame, { maxLength: 20 }), fc.uint8Array({ maxLength: 100 }), fc.infiniteStream(fc.integer({ min: 1, max: 700 })), (frames, before, cuts) => {
-      const bytes = Buffer.concat([before, MAGIC, nonce, ...frames.map(([type, id, body]) => encodeFrame(type, id, body))]);
-      const decoder = new FrameDecoder(nonce);
-      const out: unknown[] = [];
-      for (let at = 0; at < bytes.length; ) {
-        const cut = cuts.next().value ?? 1;
-        for (const { type, stream, body } of decoder.push(bytes.subarray(at, at + cut))) out.push([type, stream, body.toString('hex')]);
-        at += cut;
-      }
-      expect(out).toEqual(frames.map(([type, id, body]) => [type, id, Buffer.from(body).toString('hex')]));
-    }),
+    fc.property(
+      fc.array(frame, { maxLength: 20 }),
+      fc.uint8Array({ maxLength: 100 }),
+      fc.infiniteStream(fc.integer({ min: 1, max: 700 })),
+      (frames, before, cuts) => {
+        const bytes = Buffer.concat([
+          before,
+          MAGIC,
+          nonce,
+          ...frames.map(([type, id, body]) => encodeFrame(type, id, body)),
+        ]);
+        const decoder = new FrameDecoder(nonce);
+        const out: unknown[] = [];
+        for (let at = 0; at < bytes.length;) {
+          const cut = cuts.next().value ?? 1;
+          for (const { type, stream, body } of decoder.push(bytes.subarray(at, at + cut)))
+            out.push([type, stream, body.toString('hex')]);
+          at += cut;
+        }
+        expect(out).toEqual(frames.map(([type, id, body]) => [type, id, Buffer.from(body).toString('hex')]));
+      },
+    ),
   );
 });
 
@@ -143,7 +174,10 @@ const OFFENCES: Record<string, Buffer> = {
   'a channel that is not there': encodeFrame(FRAME.DATA, 1, data(9, 1)),
   'data without a channel': encodeFrame(FRAME.DATA, 1, Buffer.alloc(0)),
   'more data than granted': Buffer.concat(Array.from({ length: 5 }, () => encodeFrame(FRAME.DATA, 1, data(1, 65_000)))),
-  'data after its end': Buffer.concat([encodeFrame(FRAME.EOF, 1, Buffer.from([1])), encodeFrame(FRAME.DATA, 1, data(1, 1))]),
+  'data after its end': Buffer.concat([
+    encodeFrame(FRAME.EOF, 1, Buffer.from([1])),
+    encodeFrame(FRAME.DATA, 1, data(1, 1)),
+  ]),
   'more credit than the window': encodeFrame(FRAME.CREDIT, 1, Buffer.from([0, 0, 0, 0, 1])),
   'a credit for another channel': encodeFrame(FRAME.CREDIT, 1, Buffer.from([1, 0, 0, 0, 0])),
   'a value that is cut off': encodeFrame(FRAME.CLOSE, 1, Buffer.from([TAG.EXIT_CODE, 0, 0, 1, 0])),
@@ -165,14 +199,21 @@ test.each(Object.keys(OFFENCES))('%s ends the connection and rejects what is und
 });
 
 test('an exit code that can not be one, a file name that leads out', async () => {
-  const entry = new TlvWriter().string(TAG.NAME, '../x').u32(TAG.TYPE, 0).u64(TAG.SIZE, 1).u32(TAG.MODE, 1).u64(TAG.MTIME_MS, 1);
+  const entry = new TlvWriter()
+    .string(TAG.NAME, '../x')
+    .u32(TAG.TYPE, 0)
+    .u64(TAG.SIZE, 1)
+    .u32(TAG.MODE, 1)
+    .u64(TAG.MTIME_MS, 1);
   const answers = [
     new TlvWriter().u32(TAG.EXIT_CODE, 256).end(),
     new TlvWriter().bytes(TAG.ENTRY, entry.end()).end(),
     new TlvWriter().u32(TAG.ERRNO, 2).string(TAG.ERROR, 'no \x1b[31m such').end(),
   ];
   await using server = await guest((socket) =>
-    socket.once('data', () => answers.forEach((body, index) => socket.write(encodeFrame(FRAME.CLOSE, index + 1, body)))),
+    socket.once('data', () =>
+      answers.forEach((body, index) => socket.write(encodeFrame(FRAME.CLOSE, index + 1, body))),
+    ),
   );
   await using client = await connectAgent(server.path);
   const results = [client.exec({ argv: ['x'], stdin: false }).exited, client.stat('/'), client.stat('/y')];
@@ -213,26 +254,35 @@ test('whatever a guest sends, every operation ends and nothing is thrown aside',
     fc.uint8Array({ maxLength: 60 }),
     fc.tuple(fc.nat(3), fc.nat(70_000)).map(([channel, bytes]) => data(channel, Math.min(bytes, 65_000))),
     fc.constantFrom(Buffer.from([0, 0, 0, 0, 9]), Buffer.from([CONTROL.CONNECTED]), Buffer.from([1]), Buffer.alloc(0)),
-    fc.tuple(fc.constantFrom(...Object.values(TAG)), fc.nat(70_000)).map(([tag, value]) => new TlvWriter().u32(tag, value).end()),
+    fc
+      .tuple(fc.constantFrom(...Object.values(TAG)), fc.nat(70_000))
+      .map(([tag, value]) => new TlvWriter().u32(tag, value).end()),
   );
-  const frame = fc.tuple(fc.constantFrom(...Object.values(FRAME)), fc.nat(8), body).map(([type, id, bytes]) => encodeFrame(type, id, bytes));
+  const frame = fc
+    .tuple(fc.constantFrom(...Object.values(FRAME)), fc.nat(8), body)
+    .map(([type, id, bytes]) => encodeFrame(type, id, bytes));
   const flip = fc.tuple(fc.nat(4000), fc.nat(255));
   await fc.assert(
-    fc.asyncProperty(fc.array(frame, { maxLength: 25 }), fc.array(flip, { maxLength: 3 }), fc.integer({ min: 1, max: 5000 }), async (frames, flips, cut) => {
-      const bytes = Buffer.concat(frames);
-      for (const [at, value] of flips) if (at < bytes.length) bytes[at] = value;
-      await using server = await guest((socket) => {
-        socket.once('data', () => {
-          for (let at = 0; at < bytes.length; at += cut) socket.write(bytes.subarray(at, at + cut));
-          socket.end();
+    fc.asyncProperty(
+      fc.array(frame, { maxLength: 25 }),
+      fc.array(flip, { maxLength: 3 }),
+      fc.integer({ min: 1, max: 5000 }),
+      async (frames, flips, cut) => {
+        const bytes = Buffer.concat(frames);
+        for (const [at, value] of flips) if (at < bytes.length) bytes[at] = value;
+        await using server = await guest((socket) => {
+          socket.once('data', () => {
+            for (let at = 0; at < bytes.length; at += cut) socket.write(bytes.subarray(at, at + cut));
+            socket.end();
+          });
         });
-      });
-      const client = await connectAgent(server.path);
-      const results = await Promise.allSettled(everything(client));
-      for (const result of results) {
-        if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(SkerryError);
-      }
-    }),
+        const client = await connectAgent(server.path);
+        const results = await Promise.allSettled(everything(client));
+        for (const result of results) {
+          if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(SkerryError);
+        }
+      },
+    ),
     { numRuns: 150 },
   );
 });

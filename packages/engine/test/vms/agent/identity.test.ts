@@ -86,7 +86,12 @@ test.runIf(CAN_UNSHARE)('sets addresses, routes and names, and takes back what a
     expect(await sh('ip -o link show eth1')).toContain('mtu 1400');
     expect(await sh('ip route')).toContain('default via 10.9.0.1 dev eth1');
 
-    await client.identify({ hostname: 'second', nics: [{ currentMac: '02:00:00:00:00:02', mac: '02:00:00:00:00:77', addresses: ['10.9.0.3/24'], gateway: '10.9.0.1' }] });
+    await client.identify({
+      hostname: 'second',
+      nics: [
+        { currentMac: '02:00:00:00:00:02', mac: '02:00:00:00:00:77', addresses: ['10.9.0.3/24'], gateway: '10.9.0.1' },
+      ],
+    });
     const later = await sh('hostname; ip -o addr; ip -o link show eth1; ip route');
     expect(later).toMatch(/^second\n/);
     expect(later).toMatch(/eth1 +inet 10\.9\.0\.3\/24/);

@@ -3,12 +3,13 @@ import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { connectAgent, type AgentClient, type AgentProcess } from '../../../src/vms/agent/index.ts';
 
 /** The real agent as an ordinary process on this machine, listening on a unix socket instead of its port. */
 
-const NATIVE = new URL('../../../../../native/', import.meta.url).pathname;
+const NATIVE = fileURLToPath(new URL('../../../../../native/', import.meta.url));
 export const HEADER = join(NATIVE, 'agent/protocol.h');
 
 export interface RealAgent extends AsyncDisposable {
@@ -33,8 +34,9 @@ export async function startAgent(prefix: readonly string[] = []): Promise<RealAg
   const binary = await agentBinary();
   const dir = await mkdtemp(join(tmpdir(), 'skerry-agent-'));
   const socketPath = join(dir, 'agent');
-  const [command = binary, ...args] = [...prefix, binary, '--socket', socketPath];
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [command, ...before] = [...prefix, binary];
+  if (command === undefined) throw new Error('no agent');
+  const child = spawn(command, [...before, '--socket', socketPath], { stdio: ['ignore', 'pipe', 'inherit'] });
   let log = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (log += text));
   const clients: AgentClient[] = [];

@@ -102,14 +102,23 @@ test('a lost session leaves no half upload', async () => {
   await expect(put).rejects.toMatchObject({ code: 'unavailable' });
   await using next = await agent.connect();
   expect((await next.list(agent.dir)).map(({ name }) => name).filter((name) => name.includes('upload'))).toEqual([]);
-  expect((await next.list(agent.dir)).map(({ name }) => name).filter((name) => name.includes('skerry-put'))).toEqual([]);
+  expect((await next.list(agent.dir)).map(({ name }) => name).filter((name) => name.includes('skerry-put'))).toEqual(
+    [],
+  );
 });
 
 test('rubbish from the host does not hurt the agent', async () => {
   for (let round = 0; round < 30; round++) {
     const socket = createConnection(agent.socketPath);
     socket.on('error', () => {});
-    socket.write(Buffer.concat([MAGIC, Buffer.from('12345678'), encodeFrame(round % 12, round % 3, randomBytes(round * 50)), randomBytes(500)]));
+    socket.write(
+      Buffer.concat([
+        MAGIC,
+        Buffer.from('12345678'),
+        encodeFrame(round % 12, round % 3, randomBytes(round * 50)),
+        randomBytes(500),
+      ]),
+    );
     await sleep(2);
     socket.destroy();
   }
@@ -172,7 +181,9 @@ test('gives its statistics', async () => {
   const stats = await client.stats();
   expect(stats.memoryAvailableKib).toBeLessThan(stats.memoryTotalKib);
   expect(stats.cpuIdleMs).toBeGreaterThan(0);
-  expect(Math.abs(stats.uptimeMs / 1000 - Number((await readFile('/proc/uptime', 'utf8')).split(' ')[0]))).toBeLessThan(5);
+  expect(Math.abs(stats.uptimeMs / 1000 - Number((await readFile('/proc/uptime', 'utf8')).split(' ')[0]))).toBeLessThan(
+    5,
+  );
 });
 
 test('power is refused by an agent that is not init', async () => {
@@ -193,7 +204,8 @@ test('idle, it uses no CPU at all', async () => {
   await using client = await agent.connect();
   await client.stats();
   const pid = agent.process.pid ?? 0;
-  const switches = async () => /voluntary_ctxt_switches:\t(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1];
+  const switches = async () =>
+    /voluntary_ctxt_switches:\t(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1];
   await sleep(100);
   const before = await switches();
   await sleep(400);

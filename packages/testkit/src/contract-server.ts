@@ -66,7 +66,10 @@ export async function startTestDaemon(): Promise<TestDaemon> {
   await app.register(websocket, { options: { perMessageDeflate: false } });
   app.setErrorHandler((error, _request, reply) => {
     const known = SkerryError.from(error);
-    void reply.code(known.httpStatus).type('application/problem+json').send({ ...known.toBody(), status: known.httpStatus });
+    void reply
+      .code(known.httpStatus)
+      .type('application/problem+json')
+      .send({ ...known.toBody(), status: known.httpStatus });
   });
   app.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
 
@@ -76,7 +79,14 @@ export async function startTestDaemon(): Promise<TestDaemon> {
     throw new SkerryError('not-found', `There is no VM '${ref}'`, { remedy: 'See `skerry list`.' });
   };
   const accept = (kind: string, work: (task: Task) => Promise<unknown>): Task => {
-    const task: Task = { id: randomUUID(), kind, description: kind, state: 'running', cancelRequested: false, createdAt: now() };
+    const task: Task = {
+      id: randomUUID(),
+      kind,
+      description: kind,
+      state: 'running',
+      cancelRequested: false,
+      createdAt: now(),
+    };
     tasks.push(task);
     void work(task).then(
       (result) => Object.assign(task, { state: 'succeeded', result: result ?? {} }),
@@ -128,7 +138,10 @@ export async function startTestDaemon(): Promise<TestDaemon> {
       if (params.verb === 'start' || params.verb === 'restart') return start(task, vm);
       if (vm.name === 'stuck') throw new SkerryError('timeout', 'It does not answer', { remedy: 'Kill it.' });
       task.progress = { message: JSON.stringify(body ?? null) };
-      vm.status = { ...vm.status, state: params.verb === 'pause' ? 'paused' : params.verb === 'resume' ? 'running' : 'stopped' };
+      vm.status = {
+        ...vm.status,
+        state: params.verb === 'pause' ? 'paused' : params.verb === 'resume' ? 'running' : 'stopped',
+      };
       return vm;
     });
   });
@@ -143,7 +156,7 @@ export async function startTestDaemon(): Promise<TestDaemon> {
     const task = tasks.find(({ id }) => id === params.task);
     reply.hijack();
     reply.raw.writeHead(200, { 'content-type': 'application/x-ndjson' });
-    for (let said = ''; ; ) {
+    for (let said = ''; ;) {
       const line = `${JSON.stringify(task)}\n`;
       // In two pieces, as a network might.
       if (line !== said) reply.raw.write(line.slice(0, 20));
@@ -183,56 +196,76 @@ export async function startTestDaemon(): Promise<TestDaemon> {
   });
   app.get<FileRoute>('/v1/vms/:vm/stat', async ({ query }) => {
     const info = await stat(fileOf(query.path)).catch(() => undefined);
-    if (info === undefined) throw new SkerryError('not-found', `There is no ${query.path}`, { remedy: 'See the directory.' });
+    if (info === undefined)
+      throw new SkerryError('not-found', `There is no ${query.path}`, { remedy: 'See the directory.' });
     return { name: query.path, type: 'file', sizeBytes: info.size, mode: info.mode, mtimeMs: info.mtimeMs };
   });
   app.get<FileRoute>('/v1/vms/:vm/directory', async ({ query }) => {
     const names = (await readdir(filesDir)).map(decodeURIComponent).filter((path) => path.startsWith(query.path));
-    return names.map((name) => ({ name: name.slice(query.path.length), type: 'file', sizeBytes: 1, mode: 0o644, mtimeMs: 0 }));
+    return names.map((name) => ({
+      name: name.slice(query.path.length),
+      type: 'file',
+      sizeBytes: 1,
+      mode: 0o644,
+      mtimeMs: 0,
+    }));
   });
 
-  app.get<{ Params: { vm: string } }>('/v1/vms/:vm/exec', { websocket: true, preValidation: async ({ params }) => void find(params.vm) }, (socket) => {
-    socket.once('message', (text: Buffer) => {
-      const request = JSON.parse(text.toString()) as ExecRequest;
-      execs.push(request);
-      const [command = '', ...args] = request.argv;
-      const child = spawn(command, args, { env: { PATH: process.env['PATH'], ...request.env }, stdio: 'pipe', detached: true });
-      // As the agent does: to the process and all it has started.
-      const kill = (signal: string): void => {
-        if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-        process.kill(-child.pid, signal);
-      };
-      if (!request.stdin) child.stdin.end();
-      child.stdin.on('error', () => {});
-      child.once('error', () => {
-        const error = new SkerryError('not-found', `There is no command '${command}' in the VM`, { remedy: 'Name one.' });
-        socket.send(JSON.stringify({ type: 'error', error: error.toBody() }));
-        socket.close();
+  app.get<{ Params: { vm: string } }>(
+    '/v1/vms/:vm/exec',
+    { websocket: true, preValidation: async ({ params }) => void find(params.vm) },
+    (socket) => {
+      socket.once('message', (text: Buffer) => {
+        const request = JSON.parse(text.toString()) as ExecRequest;
+        execs.push(request);
+        const [command = '', ...args] = request.argv;
+        const child = spawn(command, args, {
+          env: { PATH: process.env['PATH'], ...request.env },
+          stdio: 'pipe',
+          detached: true,
+        });
+        // As the agent does: to the process and all it has started.
+        const kill = (signal: string): void => {
+          if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+          process.kill(-child.pid, signal);
+        };
+        if (!request.stdin) child.stdin.end();
+        child.stdin.on('error', () => {});
+        child.once('error', () => {
+          const error = new SkerryError('not-found', `There is no command '${command}' in the VM`, {
+            remedy: 'Name one.',
+          });
+          socket.send(JSON.stringify({ type: 'error', error: error.toBody() }));
+          socket.close();
+        });
+        const send = (channel: number, stream: Readable) => async (): Promise<void> => {
+          for await (const data of stream as AsyncIterable<Buffer>) {
+            await new Promise((resolve) => socket.send(Buffer.concat([Buffer.from([channel]), data]), resolve));
+          }
+        };
+        const sent = Promise.all([send(1, child.stdout)(), send(2, child.stderr)()]);
+        void once(child, 'close').then(
+          async ([exitCode, signal]) => {
+            await sent;
+            socket.send(JSON.stringify({ type: 'exit', exitCode, signal }));
+            socket.close();
+          },
+          () => {},
+        );
+        socket.on('message', (data: Buffer, isBinary) => {
+          if (!isBinary) {
+            const control = JSON.parse(data.toString()) as { type: string; signal: string };
+            if (control.type === 'signal') kill(`SIG${control.signal}`);
+          } else if (data.length === 1) {
+            child.stdin.end();
+          } else {
+            child.stdin.write(data.subarray(1));
+          }
+        });
+        socket.once('close', () => kill('SIGKILL'));
       });
-      const send = (channel: number, stream: Readable) => async (): Promise<void> => {
-        for await (const data of stream as AsyncIterable<Buffer>) {
-          await new Promise((resolve) => socket.send(Buffer.concat([Buffer.from([channel]), data]), resolve));
-        }
-      };
-      const sent = Promise.all([send(1, child.stdout)(), send(2, child.stderr)()]);
-      void once(child, 'close').then(async ([exitCode, signal]) => {
-        await sent;
-        socket.send(JSON.stringify({ type: 'exit', exitCode, signal }));
-        socket.close();
-      }, () => {});
-      socket.on('message', (data: Buffer, isBinary) => {
-        if (!isBinary) {
-          const control = JSON.parse(data.toString()) as { type: string; signal: string };
-          if (control.type === 'signal') kill(`SIG${control.signal}`);
-        } else if (data.length === 1) {
-          child.stdin.end();
-        } else {
-          child.stdin.write(data.subarray(1));
-        }
-      });
-      socket.once('close', () => kill('SIGKILL'));
-    });
-  });
+    },
+  );
   app.get('/v1/vms/:vm/console', { websocket: true }, (socket) => {
     socket.send(Buffer.from('past output\r\n'));
     socket.on('message', (data: Buffer) => socket.send(data));
