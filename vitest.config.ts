@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-/** Two projects: `unit` needs nothing but Node and stays under 30 s; `system` drives real QEMU. */
+/**
+ * Three projects: `unit` stays under 30 s; `process` are the packages' tests that start many processes or wait for
+ * deadlines; `system` drives real QEMU.
+ */
 export default defineConfig({
   // Packages are run from their source, by Vite for what it loads and by Node for what is started by a test.
   resolve: { conditions: ['source'] },
@@ -14,9 +17,20 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['packages/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts'],
+          exclude: ['**/*.process.test.ts'],
           testTimeout: 10_000,
           // Vitest leaves one core for itself, which on two cores would be half of the machine.
           maxWorkers: '100%',
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'process',
+          include: ['packages/*/test/**/*.process.test.ts', 'scripts/test/**/*.process.test.ts'],
+          testTimeout: 20_000,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -28,7 +42,7 @@ export default defineConfig({
           hookTimeout: 300_000,
           // Each drives VMs on emulated CPUs: more at a time than CI has cores makes their deadlines a lottery.
           maxWorkers: 2,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -11,7 +11,7 @@ prepare_images() {
   if [ -f scripts/prepare-images.ts ]; then sh scripts/node.sh scripts/prepare-images.ts >&2; fi
 }
 case " $* " in
-  *' --project unit '*) ;;
+  *' --project unit '* | *' --project process '*) ;;
   *) prepare_images ;;
 esac
 exec sh scripts/node.sh node_modules/vitest/vitest.mjs run "$@"
