@@ -101,6 +101,8 @@ async function probeHttp(
         {
           path: check.path,
           headers: { host: 'localhost', connection: 'close' },
+          // As a browser is: only the status counts, and small servers end header lines with LF alone.
+          insecureHTTPParser: true,
           signal,
           createConnection: () => connection,
         },

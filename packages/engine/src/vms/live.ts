@@ -11,9 +11,11 @@ import type { BootFiles, VmNetworks, WorkOptions } from './ports.ts';
 import { Waterfall } from './waterfall.ts';
 
 /** A guest that has not answered by then never will. Under emulation with many VMs booting at once it can take long. */
-const AGENT_TIMEOUT_MS = 90_000;
+export const AGENT_TIMEOUT_MS = 90_000;
 
 export interface LiveVmOptions {
+  /** How long a guest may take to answer. */
+  readonly agentTimeoutMs: number;
   readonly onHealth: (health: VmHealth, message: string | undefined) => void;
   readonly onAgentLost: (live: LiveVm) => void;
 }
@@ -56,11 +58,11 @@ export class LiveVm {
     return this.#agent !== undefined;
   }
 
-  async connectAgent(signal: AbortSignal | undefined, timeoutMs = AGENT_TIMEOUT_MS): Promise<AgentClient> {
+  async connectAgent(signal: AbortSignal | undefined): Promise<AgentClient> {
     const given = new AbortController();
     const connecting = connectAgent(this.machine.sockets.agent, {
       signal: signal === undefined ? given.signal : AbortSignal.any([given.signal, signal]),
-      timeoutMs,
+      timeoutMs: this.#options.agentTimeoutMs,
     });
     const ended = this.machine.exited.then((exit) => Promise.reject(endedTooSoon(exit)));
     try {
