@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { hasTaskEnded, SkerryError } from '@skerry/api';
 import { connect, type Skerry } from '@skerry/sdk';
 import { findTraces, removeTraces, type Expected, type HostDirs } from './traces.ts';
 
@@ -189,17 +190,22 @@ export class TestHost implements AsyncDisposable {
     }
   }
 
-  /** Deletes all nodes and VMs. */
+  /** Cancels what is under way, and deletes all nodes and VMs. */
   async clear(): Promise<void> {
     const signal = AbortSignal.timeout(DELETE_TIMEOUT_MS);
     const { client } = this;
+    // What was cancelled takes back what it made: it may be gone before it is deleted.
+    const unlessGone = (error: unknown): void => {
+      if (SkerryError.from(error).code !== 'not-found') throw error;
+    };
+    const tasks = await client.call('task.list');
+    const running = tasks.filter((task) => !hasTaskEnded(task));
+    await Promise.all(running.map((task) => client.call('task.cancel', { params: { task: task.id } })));
     for (const node of await client.call('node.list')) {
-      await client.run('node.delete', { params: { node: node.id }, signal });
+      await client.run('node.delete', { params: { node: node.id }, signal }).catch(unlessGone);
     }
-    const vms = await client.call('vm.list');
-    await Promise.all(
-      vms.map((vm) => client.run('vm.delete', { params: { vm: vm.id }, query: { force: true }, signal })),
-    );
+    const deleteOne = (vm: string) => client.run('vm.delete', { params: { vm }, query: { force: true }, signal });
+    await Promise.all((await client.call('vm.list')).map((vm) => deleteOne(vm.id).catch(unlessGone)));
   }
 
   /** Deletes everything in it and the host itself. @throws when something is left, after it has been removed */

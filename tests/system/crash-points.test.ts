@@ -1,0 +1,35 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startTestHost, type TestHost } from '@skerry/testkit';
+import { KillRounds } from '../soak/rounds.ts';
+
+/** A sample of `npm run soak`: the same rounds, few of them. Another seed is another sample: SKERRY_SEED=N. */
+
+const ROUNDS = 12;
+const seed = Number(process.env['SKERRY_SEED'] ?? 20_260);
+
+let host: TestHost;
+beforeAll(async () => void (host = await startTestHost()));
+afterAll(() => host[Symbol.asyncDispose]());
+
+test(`the daemon is killed ${ROUNDS} times at random moments (seed ${seed}): no VM is lost, nothing is left over`, async () => {
+  const rounds = new KillRounds(host, seed);
+  for (let done = 0; done < ROUNDS; done += 1) {
+    if (done === ROUNDS / 3) await rounds.addWitness();
+    const { problems, ...report } = await rounds.round();
+    expect(problems, JSON.stringify(report)).toEqual([]);
+  }
+}, 300_000);
+
+test('killed while the last VM is deleted: the switch does not stay behind', async () => {
+  await host.clear();
+  for (const afterMs of [0, 20, 40, 80]) {
+    const { id } = await host.client.run('vm.create', { body: { name: 'last', memoryMib: 64, start: true } });
+    const deleting = host.client.call('vm.delete', { params: { vm: id }, query: { force: true } });
+    await deleting;
+    await new Promise((resolve) => setTimeout(resolve, afterMs));
+    await host.kill9();
+    await host.start();
+    await expect.poll(async () => (await host.client.call('vm.list')).length, { timeout: 20_000 }).toBe(0);
+    expect(await host.leftovers(), `killed after ${afterMs} ms`).toEqual([]);
+  }
+});
