@@ -19,6 +19,7 @@ import {
   VmService,
 } from '@skerry/engine';
 import {
+  parseDurationMs,
   SkerryError,
   type Forward,
   type NetworkSpec,
@@ -87,6 +88,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     dataDir: paths.dataDir,
     runtimeDir: paths.runtimeDir,
     host: () => host.profile(),
+    agentTimeoutMs: agentTimeoutMs(process.env['SKERRY_AGENT_TIMEOUT']),
     onError,
   });
   const forwarding = new ForwardService({
@@ -197,6 +199,11 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
       await resources.disposeAsync();
     },
   };
+}
+
+/** SKERRY_AGENT_TIMEOUT=5m: for hosts so slow, or so busy, that a guest takes longer to boot than we would wait. */
+function agentTimeoutMs(text: string | undefined): number | undefined {
+  return text === undefined || text === '' ? undefined : parseDurationMs(text);
 }
 
 function portForward(vmId: string, { hostAddress, hostPort, guestPort }: Forward) {

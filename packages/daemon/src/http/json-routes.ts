@@ -79,6 +79,7 @@ export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: Daem
   const works: Partial<Record<OperationId, (request: FastifyRequest, params: Params) => Promise<TaskPlan>>> = {
     'vm.create': async (request) => {
       const input = VmCreate.parse(request.body);
+      await host.profile(); // without a hypervisor nothing is begun
       if ((await vms.find(input.name)) !== undefined) {
         throw new SkerryError('conflict', `There is a vm '${input.name}' already`, {
           remedy: `Choose another name, or delete it: \`skerry delete ${input.name}\`.`,
@@ -123,6 +124,7 @@ export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: Daem
     },
     'node.up': async (request) => {
       const wanted = NodeUp.parse(request.body);
+      await host.profile();
       await nodes.plan(wanted);
       return { description: `Bring up ${wanted.name}`, run: (context) => nodes.up(wanted, workOf(context)) };
     },

@@ -7,7 +7,7 @@ import { refOf, type Resources } from '../store/index.ts';
 import { exitOf, farewellOnConsole, type Farewell } from './exits.ts';
 import { KeyedQueue } from './keyed-queue.ts';
 import type { HostProfile, LaunchDirs } from './launch.ts';
-import { LiveVm, startVm, type LiveVmOptions } from './live.ts';
+import { AGENT_TIMEOUT_MS, LiveVm, startVm, type LiveVmOptions } from './live.ts';
 import { keepLogsShort } from './logs.ts';
 import { endedStatus, isAlive, nextStep, runningStatus, shortId } from './model.ts';
 import type { VmImages, VmNetworks, WorkOptions } from './ports.ts';
@@ -24,6 +24,8 @@ export interface ControllerPorts {
   readonly dataDir: string;
   readonly runtimeDir: string;
   readonly host: () => Promise<HostProfile>;
+  /** How long a guest may take until its agent answers; default 90,000. */
+  readonly agentTimeoutMs?: number | undefined;
   readonly onError: (error: SkerryError, what: string) => void;
 }
 
@@ -261,6 +263,7 @@ export class VmController {
 
   #liveOptions(id: string): LiveVmOptions {
     return {
+      agentTimeoutMs: this.#ports.agentTimeoutMs ?? AGENT_TIMEOUT_MS,
       onHealth: (health, message) => void this.#setHealth(id, health, message),
       onAgentLost: (live) => void this.#agentLost(id, live),
     };
