@@ -15,7 +15,7 @@ export const IMAGE: Positional = {
 /** What a new VM can be given, for `create` and `run`. */
 export const VM_OPTIONS: readonly Option[] = [
   { name: 'cpu', aliases: ['cpus'], value: 'N', summary: 'number of CPUs; default: 1' },
-  { name: 'memory', short: 'm', value: 'SIZE', summary: 'such as 128Mi or 1G; default: what the image needs' },
+  { name: 'memory', short: 'm', value: 'SIZE', summary: 'such as 128Mi or 1G; default: 128Mi' },
   { name: 'disk', value: 'SIZE', summary: "virtual size of its disk; default: the image's" },
   { name: 'network', value: 'NAME', summary: 'the network it is on; default: default' },
   { name: 'env', short: 'e', value: 'KEY=VALUE', many: true, summary: 'an environment variable of its commands' },
