@@ -114,6 +114,14 @@ export const NODE_ACTIONS: ReadonlyArray<Action<NodeModelState>> = [
     ask: (client, name) => client.call('node.up', { body: nodeUp(name, String(performance.now())) }),
   },
   {
+    name: 'restart a VM of',
+    from: ['up'],
+    to: [],
+    usualMs: 1500,
+    restarts: true,
+    ask: (client, name) => client.call('vm.restart', vm(`${name}/web`)),
+  },
+  {
     name: 'down',
     from: ['up'],
     to: ['down'],

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestHost, type TestHost } from '@skerry/testkit';
+import { nodeUp } from '../soak/actions.ts';
 import { KillRounds } from '../soak/rounds.ts';
 
 /** A sample of `npm run soak`: the same rounds, few of them. Another seed is another sample: SKERRY_SEED=N. */
@@ -32,4 +33,21 @@ test('killed while the last VM is deleted: the switch does not stay behind', asy
     await expect.poll(async () => (await host.client.call('vm.list')).length, { timeout: 20_000 }).toBe(0);
     expect(await host.leftovers(), `killed after ${afterMs} ms`).toEqual([]);
   }
+});
+
+test('killed while one VM of a node that is up restarts: it comes back', async () => {
+  const { client } = host;
+  await client.run('node.up', { body: nodeUp('n', 'first') });
+  const { restarts } = (await client.call('vm.get', { params: { vm: 'n/web' } })).spec;
+  const accepted = client.call('vm.restart', { params: { vm: 'n/web' } });
+  await accepted;
+  await expect
+    .poll(async () => (await client.call('vm.get', { params: { vm: 'n/web' } })).status.state, { interval: 10 })
+    .toBe('starting');
+  await host.kill9();
+  await host.start();
+  await host.client.call('vm.wait', { params: { vm: 'n/web' }, body: { condition: 'agent', timeoutMs: 30_000 } });
+  const { spec, status } = await host.client.call('vm.get', { params: { vm: 'n/web' } });
+  expect([spec.restarts, status.restarts]).toEqual([restarts + 1, restarts + 1]);
+  expect(await host.leftovers()).toEqual([]);
 });

@@ -12,6 +12,7 @@ import {
   NodeService,
   openSqliteStore,
   Resources,
+  splitVmName,
   SwitchService,
   TaskService,
   VM_KIND,
@@ -167,9 +168,10 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
       if (!following.signal.aborted) onError(SkerryError.from(error), 'forwards');
     });
     // What was begun goes on; a VM that a node waits for is the node's business.
-    await nodeService.recover();
+    const begunNodes = await nodeService.recover();
     for (const vm of await listVms()) {
-      if (vm.name.includes('/') && vm.status.state !== 'deleting' && vm.status.state !== 'stopping') continue;
+      const isNodes = begunNodes.has(splitVmName(vm.name).node ?? '');
+      if (isNodes && vm.status.state !== 'deleting' && vm.status.state !== 'stopping') continue;
       controller.converge(vm.id).catch((error: unknown) => onError(SkerryError.from(error), vm.name));
     }
     return adoption;

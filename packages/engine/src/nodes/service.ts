@@ -116,13 +116,19 @@ export class NodeService {
     void this.#ports.events.emit({ type: 'node.deleted', subject: refOf(node), message: `${node.name} deleted` });
   }
 
-  /** After a restart of the daemon: goes on with what was begun. Does not wait for it. */
-  async recover(): Promise<void> {
-    for (const node of (await this.#ports.nodes.list()).items as Node[]) {
-      if (node.status.state !== 'starting' && node.status.state !== 'stopping') continue;
+  /**
+   * After a restart of the daemon: goes on with what was begun. Does not wait for it.
+   * @returns the names of the nodes whose VMs are being started or stopped in their order
+   */
+  async recover(): Promise<ReadonlySet<string>> {
+    const begun = ((await this.#ports.nodes.list()).items as Node[]).filter(
+      ({ status }) => status.state === 'starting' || status.state === 'stopping',
+    );
+    for (const node of begun) {
       const again = node.spec.power === 'up' ? this.#upAgain(node) : this.down(node.id, {});
       again.catch((error: unknown) => this.#ports.onError(SkerryError.from(error), `node ${node.name}`));
     }
+    return new Set(begun.map((node) => node.name));
   }
 
   async #upAgain(node: Node): Promise<void> {
