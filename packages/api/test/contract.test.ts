@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import {
   checkNodeSpec,
@@ -115,6 +116,11 @@ describe('the node file', () => {
       expect.arrayContaining(['apiVersion', 'name', 'defaults', 'vms', 'forward']),
     );
   });
+});
+
+test('the JSON Schema in docs/reference is that of the contract', async () => {
+  const written = await readFile(new URL('../../../docs/reference/node-file.schema.json', import.meta.url), 'utf8');
+  expect(JSON.parse(written), 'npm run reference writes it').toEqual(JSON.parse(JSON.stringify(nodeFileJsonSchema())));
 });
 
 describe('operations', () => {
