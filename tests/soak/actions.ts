@@ -3,7 +3,8 @@ import type { Skerry } from '@skerry/sdk';
 
 /** What is asked of a VM or a node when the daemon is killed, and in which states it may be found afterwards. */
 
-export type VmModelState = 'absent' | 'stopped' | 'running' | 'paused';
+/** `crashed` is never allowed, and can only be left again. */
+export type VmModelState = 'absent' | 'stopped' | 'running' | 'paused' | 'crashed';
 export type NodeModelState = 'absent' | 'down' | 'up';
 
 export interface Action<S> {
@@ -29,7 +30,7 @@ export const VM_ACTIONS: ReadonlyArray<Action<VmModelState>> = [
   { name: 'create and start', from: ['absent'], to: ['stopped', 'running'], usualMs: 1200, ask: create(true) },
   {
     name: 'start',
-    from: ['stopped'],
+    from: ['stopped', 'crashed'],
     to: ['running'],
     usualMs: 1000,
     ask: (client, name) => client.call('vm.start', vm(name)),
@@ -73,7 +74,7 @@ export const VM_ACTIONS: ReadonlyArray<Action<VmModelState>> = [
   },
   {
     name: 'delete',
-    from: ['stopped', 'running', 'paused'],
+    from: ['stopped', 'running', 'paused', 'crashed'],
     to: ['absent'],
     usualMs: 250,
     ask: (client, name) => client.call('vm.delete', { ...vm(name), query: { force: true } }),

@@ -1,3 +1,7 @@
+import { execFile } from 'node:child_process';
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestHost, type TestHost } from '@skerry/testkit';
 import { nodeUp } from '../soak/actions.ts';
@@ -50,4 +54,20 @@ test('killed while one VM of a node that is up restarts: it comes back', async (
   const { spec, status } = await host.client.call('vm.get', { params: { vm: 'n/web' } });
   expect([spec.restarts, status.restarts]).toEqual([restarts + 1, restarts + 1]);
   expect(await host.leftovers()).toEqual([]);
+});
+
+test('killed when a start has hardly begun: the end of the run before is not taken for its end', async () => {
+  const vm = { params: { vm: 'again' } };
+  const { id } = await host.client.run('vm.create', { body: { name: 'again', memoryMib: 64, start: true } });
+  await host.client.run('vm.stop', { ...vm, body: {} });
+  // A pipe that nobody reads holds the start up before QEMU's, in the state that takes some milliseconds otherwise.
+  const log = join(host.dirs.dataDir, 'vms', id, 'console.log');
+  await rename(log, `${log}.kept`);
+  await promisify(execFile)('mkfifo', [log]);
+  host.client.call('vm.start', vm).catch(() => undefined);
+  await expect.poll(async () => (await host.client.call('vm.get', vm)).status.state).toBe('starting');
+  await host.kill9();
+  await rename(`${log}.kept`, log);
+  await host.start();
+  await host.client.call('vm.wait', { ...vm, body: { condition: 'agent' } });
 });

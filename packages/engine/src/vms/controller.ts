@@ -97,7 +97,8 @@ export class VmController {
       }
       if (vm.status.state === 'deleting' || vm.status.state === 'stopped' || vm.status.state === 'crashed')
         return 'absent';
-      if (vm.status.state === 'starting' && found.state === 'absent') {
+      if (vm.status.state === 'starting') {
+        // Its start was cut off, and what is recorded there may be the end of the run before: begin it again.
         await this.#setStatus(vm.id, (status) => ({ ...status, state: 'stopped' }));
         return 'absent';
       }
@@ -230,9 +231,10 @@ export class VmController {
 
   async #adoptAlive(vm: Vm, machine: Machine): Promise<void> {
     const live = new LiveVm(machine, vm.status.process?.uid, this.#liveOptions(vm.id));
-    const unfinished = vm.status.state === 'starting';
-    if (unfinished) {
-      // Its start was cut off before the guest had its identity: begin it again, on the same disk.
+    const { state } = vm.status;
+    if (!isAlive(state) && state !== 'stopping' && state !== 'deleting') {
+      // Its start was cut off before the guest had its identity, perhaps before the store had the word 'starting':
+      // begin it again, on the same disk.
       await machine.kill();
       await this.#setStatus(vm.id, (status) => ({ ...status, state: 'stopped' }));
       return;
