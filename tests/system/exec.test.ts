@@ -193,6 +193,21 @@ describe('what a VM has written', () => {
   });
 });
 
+test('QEMU killed under a command: the command ends with an error, the VM is shown crashed and can start again', async () => {
+  const running = vm.exec(['sleep', '303']);
+  const ended = expect(running).rejects.toMatchObject({ code: 'unavailable', remedy: expect.stringMatching(/\S/) });
+  await expect.poll(() => processes('sleep 303'), { timeout: 10_000 }).toBe(1);
+  process.kill((await vm.info()).status.process?.pid ?? 0, 'SIGKILL');
+  await ended;
+  expect((await vm.wait('stopped')).status).toMatchObject({
+    state: 'crashed',
+    exit: { signal: 'SIGKILL', reason: expect.stringContaining('SIGKILL') },
+  });
+  const refused = await host.cli(['exec', 'web', '--', 'true']);
+  expect(refused).toMatchObject({ exitCode: 4, stderr: expect.stringContaining('skerry start web') });
+  expect((await vm.start()).status.state).toBe('running');
+});
+
 async function processes(commandLine: string): Promise<number> {
   const { stdout } = await vm.exec(`ps | grep -c "[${commandLine[0]}]${commandLine.slice(1)}" || true`);
   return Number(stdout);
