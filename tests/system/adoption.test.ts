@@ -84,6 +84,17 @@ test('an orderly stop of the daemon leaves the VMs alone, too', async () => {
   expect((await vms())['vm-2']).toMatchObject({ state: 'running', process: before?.process });
 });
 
+test('a VM whose agent the daemon has not heard yet is shut down in good order, too', async () => {
+  await host.client.exec('vm-4', 'echo unsaved > /root/file');
+  await host.client.run('vm.pause', { params: { vm: 'vm-4' } });
+  await host.kill9();
+  await host.start();
+  const stopped = await host.client.run('vm.stop', { params: { vm: 'vm-4' }, body: { timeoutMs: 60_000 } });
+  expect(stopped.status.exit).toMatchObject({ kind: 'stopped', reason: 'shut down as asked' });
+  await host.client.run('vm.start', { params: { vm: 'vm-4' } });
+  expect((await host.client.exec('vm-4', ['cat', '/root/file'])).stdout).toBe('unsaved\n');
+});
+
 test('a second daemon on the same directories is refused, and the first goes on', async () => {
   const main = fileURLToPath(new URL('../../packages/daemon/src/main.ts', import.meta.url));
   const second = promisify(execFile)(process.execPath, ['--conditions=source', main], { env: host.env });

@@ -192,11 +192,11 @@ export class VmController {
     }
     await this.#setStatus(vm.id, (status) => ({ ...status, state: 'stopping' }));
     if (this.#ending.get(vm.id) !== 'kill') this.#ending.set(vm.id, timeoutMs === 0 ? 'kill' : 'stop');
-    if (timeoutMs > 0 && live.hasAgent) {
+    if (timeoutMs > 0) {
       if (live.machine.state() === 'paused') await live.machine.resume();
-      await live.agent.powerOff('poweroff').catch(() => undefined);
       const deadline = new Promise<'late'>((resolve) => setTimeout(resolve, timeoutMs, 'late').unref());
-      if ((await Promise.race([live.machine.exited, deadline])) === 'late') this.#ending.set(vm.id, 'kill');
+      const end = shutDown(live).catch(() => 'late' as const);
+      if ((await Promise.race([end, deadline])) === 'late') this.#ending.set(vm.id, 'kill');
     }
     const exit = await live.machine.kill();
     await this.#release(vm, live, exit);
@@ -367,4 +367,11 @@ export class VmController {
       throw error;
     }
   }
+}
+
+/** Through its agent, for which a daemon that has just adopted the VM may still be waiting. */
+async function shutDown(live: LiveVm): Promise<MachineExit> {
+  const agent = await live.agentSoon();
+  await agent.powerOff('poweroff').catch(() => undefined);
+  return live.machine.exited;
 }

@@ -13,6 +13,8 @@ import { Waterfall } from './waterfall.ts';
 /** A guest that has not answered by then never will. Under emulation with many VMs booting at once it can take long. */
 export const AGENT_TIMEOUT_MS = 90_000;
 
+const AGENT_SOON_MS = 10_000;
+
 export interface LiveVmOptions {
   /** How long a guest may take to answer. */
   readonly agentTimeoutMs: number;
@@ -26,6 +28,8 @@ export class LiveVm {
   readonly uid: number | undefined;
   #agent: AgentClient | undefined;
   #health: HealthWatch | undefined;
+  /** Who waits for the agent. */
+  readonly #waiting = new Set<() => void>();
   /** What the guest said before it went away. */
   farewell: 'poweroff' | 'reboot' | undefined;
   readonly #options: LiveVmOptions;
@@ -42,6 +46,20 @@ export class LiveVm {
     throw new SkerryError('unavailable', 'The agent in the guest does not answer', {
       remedy: 'Look at `skerry console`; if the guest hangs, `skerry restart` it.',
     });
+  }
+
+  /**
+   * The agent, waiting a moment for one that is being connected again: after a restart of the daemon a VM is adopted
+   * before its agent has answered.
+   * @throws SkerryError `unavailable`
+   */
+  async agentSoon(): Promise<AgentClient> {
+    if (this.#agent === undefined) {
+      const connected = new Promise<void>((resolve) => this.#waiting.add(resolve));
+      const late = new Promise<void>((resolve) => setTimeout(resolve, AGENT_SOON_MS).unref());
+      await Promise.race([connected, late, this.machine.exited]);
+    }
+    return this.agent;
   }
 
   get facts(): LiveFacts {
@@ -68,6 +86,8 @@ export class LiveVm {
     try {
       const agent = await Promise.race([connecting, ended]);
       this.#agent = agent;
+      for (const tell of this.#waiting) tell();
+      this.#waiting.clear();
       agent.on('notify', (notice) => {
         if (notice.kind === 'poweroff' || notice.kind === 'reboot') this.farewell = notice.kind;
       });

@@ -195,7 +195,7 @@ export class VmService {
           vm.status.state === 'paused' ? `Type \`skerry resume ${vm.name}\`.` : `Type \`skerry start ${vm.name}\`.`,
       });
     }
-    return live.agent;
+    return live.agentSoon();
   }
 
   async #wish(id: string, change: (spec: VmSpec, status: VmStatus) => VmSpec): Promise<Vm> {
