@@ -5,7 +5,14 @@ import { open } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { inspectJail, launchJail, planJail, watchExit, type JailHost } from '../../../src/hypervisors/jail/index.ts';
+import {
+  inspectJail,
+  isAlive,
+  launchJail,
+  planJail,
+  watchExit,
+  type JailHost,
+} from '../../../src/hypervisors/jail/index.ts';
 import { isRoot, makeJail } from './fixture.ts';
 
 describe('descriptors', () => {
@@ -169,6 +176,8 @@ describe('control groups', () => {
     const first = await jail.launch(['sleep', '60'], { group });
     process.kill(first.jailPid, 'SIGKILL');
     await watchExit(jail.dir);
+    // Its child gets SIGKILL in the same moment, and needs one to go.
+    await expect.poll(() => isAlive(first.pid, first.startTime), { timeout: 5000 }).toBe(false);
     const second = await jail.launch(['sleep', '60'], { group });
     expect(second.warnings).toEqual(first.warnings);
     expect(await inspectJail(jail.dir)).toMatchObject({ state: 'running', process: { pid: second.pid } });
