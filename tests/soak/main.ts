@@ -37,7 +37,10 @@ let failed = 0;
 let done = 0;
 const recoveries: number[] = [];
 const stopping = new AbortController();
-process.once('SIGINT', () => stopping.abort());
+process.once('SIGINT', () => {
+  say('interrupted: this round is the last');
+  stopping.abort();
+});
 
 say(`${rounds} rounds, seed ${seed}, begun ${startedAt.toISOString()}`);
 try {

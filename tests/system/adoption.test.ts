@@ -15,7 +15,7 @@ const vms = async (): Promise<Record<string, Vm['status']>> =>
   Object.fromEntries((await host.client.call('vm.list')).map((vm) => [vm.name, vm.status]));
 const isThere = (pid: number | undefined): boolean => {
   try {
-    return process.kill(pid ?? 0, 0);
+    return process.kill(pid ?? Number.NaN, 0);
   } catch {
     return false;
   }
@@ -47,7 +47,7 @@ test('what ended while no daemon ran is told by how it ended', async () => {
   const before = await vms();
   await host.client.exec('vm-1', '(sleep 1; poweroff) >/dev/null 2>&1 &');
   await host.kill9();
-  process.kill(before['vm-0']?.process?.pid ?? 0, 'SIGKILL');
+  process.kill(before['vm-0']?.process?.pid ?? Number.NaN, 'SIGKILL');
   for (const name of ['vm-0', 'vm-1'])
     await expect.poll(() => isThere(before[name]?.process?.pid), { timeout: 20_000 }).toBe(false);
   await host.start();

@@ -197,7 +197,7 @@ test('QEMU killed under a command: the command ends with an error, the VM is sho
   const running = vm.exec(['sleep', '303']);
   const ended = expect(running).rejects.toMatchObject({ code: 'unavailable', remedy: expect.stringMatching(/\S/) });
   await expect.poll(() => processes('sleep 303'), { timeout: 10_000 }).toBe(1);
-  process.kill((await vm.info()).status.process?.pid ?? 0, 'SIGKILL');
+  process.kill((await vm.info()).status.process?.pid ?? Number.NaN, 'SIGKILL');
   await ended;
   expect((await vm.wait('stopped')).status).toMatchObject({
     state: 'crashed',

@@ -15,8 +15,8 @@ const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 10_000;
 const DELETE_TIMEOUT_MS = 60_000;
-/** What ends by itself a moment after its last user is no trace. */
-const SETTLE_MS = 5_000;
+/** What ends by itself a moment after its last user is no trace: the switch waits 3 s for the next VM. */
+const SETTLE_MS = 15_000;
 
 export interface TestHostOptions {
   /** Added to what the daemon and the commands get; undefined takes a variable out. */
