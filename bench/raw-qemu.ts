@@ -1,11 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { access, mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { SkerryError } from '@skerry/api';
 import { run } from '../packages/engine/src/hosts/index.ts';
 import type { VmLaunch } from '../packages/engine/src/hypervisors/index.ts';
 import { qemuPlan } from '../packages/engine/src/hypervisors/qemu/args.ts';
-import { connectAgent } from '../packages/engine/src/vms/agent/index.ts';
+import { connectAgent, type AgentClient } from '../packages/engine/src/vms/agent/index.ts';
 
 const QEMU = 'qemu-system-x86_64';
 
@@ -37,8 +38,7 @@ export async function timeRawStart(launch: VmLaunch, dir: string): Promise<numbe
   const startedAtMs = performance.now();
   const child = spawn(binary, args, { stdio: 'ignore' });
   try {
-    while (!(await exists(join(dir, 'agent')))) await sleep(1);
-    const agent = await connectAgent(join(dir, 'agent'), { timeoutMs: 60_000 });
+    const agent = await connected(join(dir, 'agent'));
     const ms = performance.now() - startedAtMs;
     agent.close();
     return ms;
@@ -53,9 +53,14 @@ async function ended(child: ChildProcess): Promise<void> {
   await gone;
 }
 
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+/** QEMU binds its socket a moment before it listens on it. */
+async function connected(socketPath: string): Promise<AgentClient> {
+  for (;;) {
+    try {
+      return await connectAgent(socketPath, { timeoutMs: 60_000 });
+    } catch (error) {
+      if (!(error instanceof SkerryError) || error.code !== 'unavailable') throw error;
+      await sleep(1);
+    }
+  }
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Vm } from '@skerry/api';
 import { buildInitrd, findKernel, openCatalogue, type ImagePaths } from '../../packages/engine/src/images/index.ts';
-import { nativePath, probeHost } from '../../packages/engine/src/hosts/index.ts';
+import { hostPaths, nativePath, probeHost } from '../../packages/engine/src/hosts/index.ts';
 import type { VmLaunch } from '../../packages/engine/src/hypervisors/index.ts';
 import { timed, type BenchCase, type BenchContext, type Row } from '../case.ts';
 import { timeRawStart } from '../raw-qemu.ts';
@@ -49,11 +49,11 @@ async function startOnce({ client }: BenchContext, vm: Vm): Promise<{ answerMs: 
   return { wholeMs: ms, answerMs: ms - after.reduce((sum, phase) => sum + phase.ms, 0) };
 }
 
-async function rawLaunch({ host }: BenchContext, vm: Vm): Promise<VmLaunch> {
-  const cacheDir = host.env['SKERRY_CACHE_DIR'] ?? '';
+export async function rawLaunch({ host }: BenchContext, vm: Vm): Promise<VmLaunch> {
+  const { cacheDir, dataDir } = hostPaths(host.env, process.getuid?.() ?? 0);
   const paths: ImagePaths = {
     cacheDir,
-    imagesDir: join(host.env['SKERRY_DATA_DIR'] ?? '', 'images'),
+    imagesDir: join(dataDir, 'images'),
     guestDir: join(import.meta.dirname, '../../guest'),
     agentBinary: nativePath('agent'),
   };
