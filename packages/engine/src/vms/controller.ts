@@ -92,8 +92,7 @@ export class VmController {
       const nics = await this.#ports.networks.nicsOf(vm);
       const found = await this.#ports.driver.adopt({ id: vm.id, dir, runtimeDir, nics });
       if (found.state === 'alive') {
-        await this.#adoptAlive(vm, found.machine);
-        return 'adopted';
+        return (await this.#adoptAlive(vm, found.machine)) ? 'adopted' : 'absent';
       }
       if (vm.status.state === 'deleting' || vm.status.state === 'stopped' || vm.status.state === 'crashed')
         return 'absent';
@@ -229,7 +228,8 @@ export class VmController {
     void this.#ports.events.emit({ type: 'vm.deleted', subject: refOf(vm), message: `${vm.name} deleted` });
   }
 
-  async #adoptAlive(vm: Vm, machine: Machine): Promise<void> {
+  /** @returns false if it was not worth keeping */
+  async #adoptAlive(vm: Vm, machine: Machine): Promise<boolean> {
     const live = new LiveVm(machine, vm.status.process?.uid, this.#liveOptions(vm.id));
     const { state } = vm.status;
     if (!isAlive(state) && state !== 'stopping' && state !== 'deleting') {
@@ -237,14 +237,16 @@ export class VmController {
       // begin it again, on the same disk.
       await machine.kill();
       await this.#setStatus(vm.id, (status) => ({ ...status, state: 'stopped' }));
-      return;
+      return false;
     }
     this.#hold(vm, live);
+    if (state === 'deleting') return true;
     await this.#setStatus(vm.id, (status) =>
       runningStatus(vm.spec, status, live.facts, machine.state() === 'paused' ? 'paused' : 'running'),
     );
     // Not awaited: a guest that is paused or hangs shall not keep the others waiting.
     void this.#reconnect(vm.id, live);
+    return true;
   }
 
   /** The agent's connection came back, or never was there: a busy guest may take its time. */
