@@ -72,10 +72,6 @@ export class LiveVm {
     };
   }
 
-  get hasAgent(): boolean {
-    return this.#agent !== undefined;
-  }
-
   async connectAgent(signal: AbortSignal | undefined): Promise<AgentClient> {
     const given = new AbortController();
     const connecting = connectAgent(this.machine.sockets.agent, {
