@@ -60,7 +60,7 @@ describe('exec', () => {
   });
 
   test('a terminal has the size it is given, and takes another', async () => {
-    const child = vm.exec("stty size; trap 'stty size; exit' WINCH; while sleep 0.1; do :; done", {
+    const child = vm.exec("trap 'stty size; exit' WINCH; stty size; while sleep 0.1; do :; done", {
       tty: { cols: 80, rows: 24 },
     });
     let seen = '';
