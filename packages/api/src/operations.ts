@@ -2,12 +2,13 @@ import { z } from 'zod';
 import { SkerryEvent } from './event.ts';
 import { DoctorItem, HostInfo } from './host.ts';
 import { Image, ImageBuild } from './image.ts';
-import { NetworkSpec, NetworkStatus } from './network.ts';
-import { NodeSpec, NodeStatus, NodeUp, PlanStep } from './node.ts';
-import { resourceSchema } from './resource.ts';
+import { NodeUp, PlanStep } from './node.ts';
+import type { Operation } from './operation.ts';
+import { CLONE_OPERATIONS } from './operations-clone.ts';
+import { Network, Node, Vm } from './resources.ts';
 import { FileDigest, FileEntry } from './streams.ts';
 import { Task, TaskLogLine } from './task.ts';
-import { VmCreate, VmSpec, VmStatus } from './vm.ts';
+import { VmCreate } from './vm.ts';
 
 /**
  * Every call of the API, as data: the daemon's routes, the SDK's types, the CLI and the reference come from this table.
@@ -15,13 +16,6 @@ import { VmCreate, VmSpec, VmStatus } from './vm.ts';
  */
 
 export const API_PREFIX = '/v1';
-
-export const Vm = resourceSchema('vm', VmSpec, VmStatus);
-export type Vm = z.infer<typeof Vm>;
-export const Node = resourceSchema('node', NodeSpec, NodeStatus);
-export type Node = z.infer<typeof Node>;
-export const Network = resourceSchema('network', NetworkSpec, NetworkStatus);
-export type Network = z.infer<typeof Network>;
 
 export const WaitCondition = z.enum(['agent', 'healthy', 'stopped']);
 export type WaitCondition = z.infer<typeof WaitCondition>;
@@ -40,21 +34,6 @@ export const DaemonInfo = z.object({
   rssBytes: z.int(),
 });
 export type DaemonInfo = z.infer<typeof DaemonInfo>;
-
-/** `ndjson`: one JSON value a line, without end until the client leaves; `bytes`: raw; `websocket`: see `streams.ts`. */
-export type OperationKind = 'json' | 'task' | 'ndjson' | 'bytes' | 'websocket';
-
-export interface Operation {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** `{vm}` and the like are NAME, NODE/NAME (percent-encoded) or ids. */
-  readonly path: string;
-  readonly kind: OperationKind;
-  readonly summary: string;
-  readonly query?: z.ZodType;
-  readonly body?: z.ZodType;
-  /** Of `task`: the task's result. Of `ndjson`: one line. */
-  readonly result: z.ZodType;
-}
 
 const queryFlag = z.stringbool().default(false);
 
@@ -79,7 +58,14 @@ export const OPERATIONS = {
   'vm.list': { method: 'GET', path: '/vms', kind: 'json', summary: 'All VMs', result: z.array(Vm) },
   'vm.create': { method: 'POST', path: '/vms', kind: 'task', summary: 'Make a VM', body: VmCreate, result: Vm },
   'vm.get': { method: 'GET', path: '/vms/{vm}', kind: 'json', summary: 'One VM', result: Vm },
-  'vm.start': { method: 'POST', path: '/vms/{vm}/start', kind: 'task', summary: 'Start it', result: Vm },
+  'vm.start': {
+    method: 'POST',
+    path: '/vms/{vm}/start',
+    kind: 'task',
+    summary: 'Start it; one that is suspended goes on where it was',
+    query: z.strictObject({ discardMemory: queryFlag }),
+    result: Vm,
+  },
   'vm.stop': {
     method: 'POST',
     path: '/vms/{vm}/stop',
@@ -201,6 +187,8 @@ export const OPERATIONS = {
     summary: 'Stop and delete all of it',
     result: z.object({}),
   },
+
+  ...CLONE_OPERATIONS,
 
   'network.list': { method: 'GET', path: '/networks', kind: 'json', summary: 'All networks', result: z.array(Network) },
 

@@ -62,7 +62,8 @@ export const Nic = z.strictObject({
 });
 export type Nic = z.infer<typeof Nic>;
 
-export const Power = z.enum(['running', 'paused', 'stopped']);
+/** `suspended`: its memory is on disk, it has no process. */
+export const Power = z.enum(['running', 'paused', 'stopped', 'suspended']);
 export type Power = z.infer<typeof Power>;
 
 export const VmSpec = z.strictObject({
@@ -88,6 +89,8 @@ export const VmSpec = z.strictObject({
     .max(8)
     .default([{ network: 'default' }]),
   forwards: z.array(Forward).max(64).default([]),
+  /** Boots, even where a template would start it sooner. */
+  cold: z.boolean().default(false),
   /** Deleted once it stops. */
   ephemeral: z.boolean().default(false),
   /** The power state that is wanted; the controller converges to it. */
@@ -98,14 +101,31 @@ export const VmSpec = z.strictObject({
 export type VmSpec = z.infer<typeof VmSpec>;
 export type VmSpecInput = z.input<typeof VmSpec>;
 
-export const VmState = z.enum(['stopped', 'starting', 'running', 'paused', 'stopping', 'crashed', 'deleting']);
+export const VmState = z.enum([
+  'stopped',
+  'starting',
+  'running',
+  'paused',
+  'stopping',
+  'suspended',
+  'crashed',
+  'deleting',
+]);
 export type VmState = z.infer<typeof VmState>;
 
 export const VmHealth = z.enum(['none', 'starting', 'healthy', 'unhealthy']);
 export type VmHealth = z.infer<typeof VmHealth>;
 
 export const StartPhase = z.object({ name: z.string(), ms: z.number() });
+/** `clone`: from a template; `pool`: a clone that waited; `fork`: of a running VM; `resume`: from its own saved memory. */
+export const StartHow = z.enum(['cold', 'clone', 'pool', 'fork', 'resume']);
+export type StartHow = z.infer<typeof StartHow>;
 export const StartReport = z.object({
+  how: StartHow,
+  /** Why it booted although a template was wanted. */
+  coldReason: z.string().optional(),
+  /** Id of the template that it is a clone of. */
+  template: z.string().optional(),
   at: z.iso.datetime(),
   totalMs: z.number(),
   /** One after the other: they sum to the total. */
@@ -142,6 +162,8 @@ export const VmStatus = z.object({
   warnings: z.array(z.string()),
   imageDigest: z.string().optional(),
   start: StartReport.optional(),
+  /** When its memory was saved, of one that is suspended. */
+  suspendedAt: z.iso.datetime().optional(),
   exit: VmExit.optional(),
   /** spec.restarts as of the last start. */
   restarts: z.int(),
@@ -161,9 +183,17 @@ export const VmCreate = z.strictObject({
   health: VmSpec.shape.health,
   forwards: VmSpec.shape.forwards,
   network: Name.default('default'),
+  cold: VmSpec.shape.cold,
   ephemeral: VmSpec.shape.ephemeral,
   labels: z.record(z.string().max(63), z.string().max(63)).default({}),
   start: z.boolean().default(false),
 });
 export type VmCreate = z.infer<typeof VmCreate>;
 export type VmCreateInput = z.input<typeof VmCreate>;
+
+export const VmFork = z.strictObject({
+  /** Of the fork; of several, NAME-1, NAME-2, ... */
+  name: Name,
+  count: z.int().min(1).max(1000).default(1),
+});
+export type VmFork = z.infer<typeof VmFork>;

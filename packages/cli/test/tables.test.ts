@@ -20,6 +20,7 @@ const start = {
     { name: 'kernel', ms: 400 },
     { name: 'agent', ms: 50 },
   ],
+  how: 'cold' as const,
   kernel: 'micro' as const,
   accelerator: 'tcg' as const,
   machine: 'microvm',

@@ -46,6 +46,7 @@ export function vmOf(name: string, spec: Partial<Vm['spec']> = {}, status: Parti
       files: [],
       nics: [{ network: 'default' }],
       forwards: [],
+      cold: false,
       ephemeral: false,
       power: 'stopped',
       restarts: 0,

@@ -72,6 +72,7 @@ export class VmController {
         }
         if (step === 'start') await this.#start(vm, work);
         else if (step === 'stop') await this.#stop(vm, stop);
+        else if (step === 'suspend') throw new SkerryError('unsupported', 'Not yet: suspend');
         else await this.#pauseOrResume(vm, step);
       }
     });

@@ -172,6 +172,7 @@ export async function startVm(
   if (vm.spec.files.length > 0 || command !== undefined) waterfall.mark('command');
   undo.move();
   const report = waterfall.report({
+    how: 'cold',
     kernel: boot.kernel.which,
     accelerator: host.accelerator,
     machine: boot.kernel.machine,

@@ -4,7 +4,7 @@ import type { Vm, VmExit, VmSpec, VmState, VmStatus } from '@skerry/api';
 
 export const VM_KIND = { kind: 'vm', collection: 'vms' } as const;
 
-export type VmStep = 'start' | 'stop' | 'pause' | 'resume' | 'delete' | 'none';
+export type VmStep = 'start' | 'stop' | 'pause' | 'resume' | 'suspend' | 'delete' | 'none';
 
 /** One step towards what is wanted; `none` when it is reached. Called again after each step. */
 export function nextStep(spec: VmSpec, status: VmStatus): VmStep {
@@ -19,6 +19,8 @@ export function nextStep(spec: VmSpec, status: VmStatus): VmStep {
     case 'paused':
       if (state === 'running') return 'pause';
       return alive ? 'none' : 'start';
+    case 'suspended':
+      return alive ? 'suspend' : 'none';
     case 'stopped':
       return alive || state === 'starting' || state === 'stopping' ? 'stop' : 'none';
   }

@@ -16,7 +16,7 @@ export class Waterfall {
     this.#markedAtMs = nowMs;
   }
 
-  report(how: Pick<StartReport, 'kernel' | 'accelerator' | 'machine'>): StartReport {
+  report(how: Omit<StartReport, 'at' | 'totalMs' | 'phases'>): StartReport {
     return { at: this.#at, totalMs: round(this.#markedAtMs - this.#startedAtMs), phases: this.#phases, ...how };
   }
 }

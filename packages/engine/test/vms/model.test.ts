@@ -1,4 +1,4 @@
-import { VmSpec, VmState, type VmStatus } from '@skerry/api';
+import { Power, VmSpec, VmState, type VmStatus } from '@skerry/api';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { MachineExit } from '../../src/hypervisors/index.ts';
@@ -26,6 +26,11 @@ describe('nextStep', () => {
     ['stopped', 'stopped', 'none'],
     ['stopped', 'crashed', 'none'],
     ['running', 'deleting', 'delete'],
+    ['suspended', 'running', 'suspend'],
+    ['suspended', 'paused', 'suspend'],
+    ['suspended', 'suspended', 'none'],
+    ['running', 'suspended', 'start'],
+    ['stopped', 'suspended', 'none'],
   ] as const)('wanted %s, is %s: %s', (power, state, step) => {
     expect(nextStep(spec({ power }), status({ state }))).toBe(step);
   });
@@ -37,10 +42,16 @@ describe('nextStep', () => {
   });
 
   test('reaches what is wanted from any state within three steps', () => {
-    const after = { start: 'running', stop: 'stopped', pause: 'paused', resume: 'running' } as const;
+    const after = {
+      start: 'running',
+      stop: 'stopped',
+      pause: 'paused',
+      resume: 'running',
+      suspend: 'suspended',
+    } as const;
     fc.assert(
       fc.property(
-        fc.constantFrom('running', 'paused', 'stopped'),
+        fc.constantFrom(...Power.options),
         fc.constantFrom(...VmState.options.filter((state) => state !== 'deleting')),
         fc.nat(2),
         (power, first, restarts) => {
