@@ -1,4 +1,4 @@
-import { rm, stat } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { connectSwitch } from './client.ts';
 import { parseSwitchConfig } from './config.ts';
@@ -13,6 +13,7 @@ const PROBE_TIMEOUT_MS = 1000;
 /** The control socket's server. Who may talk to it is a matter of the file's rights. */
 export class Control {
   readonly #path: string;
+  readonly #boundPath: string;
   readonly #switch: Switch;
   readonly #onEnd: (why: string) => void;
   readonly #server: Server;
@@ -23,35 +24,43 @@ export class Control {
   /** @param onEnd is called when this process has no reason to live any more: told so, or its path is another's */
   constructor(path: string, target: Switch, onEnd: (why: string) => void) {
     this.#path = path;
+    this.#boundPath = `${path}.${process.pid}`;
     this.#switch = target;
     this.#onEnd = onEnd;
     this.#server = createServer((socket) => this.#serve(socket));
   }
 
-  /** @throws SwitchError `in-use` when a switch answers there already */
+  /**
+   * Listens under a name of its own, where nobody looks.
+   * @throws SwitchError `in-use` when a switch answers at the path already
+   */
   async listen(): Promise<void> {
     await refuseSecond(this.#path);
-    await rm(this.#path, { force: true });
+    await rm(this.#boundPath, { force: true });
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(this.#path, resolve);
+      this.#server.listen(this.#boundPath, resolve);
     });
-    this.#inode = (await stat(this.#path)).ino;
+    this.#inode = (await stat(this.#boundPath)).ino;
+  }
+
+  /**
+   * From here on it can be found. A socket bound at its path could be connected to, and removed, before its inode is known
+   * and the pid file written; a rename(2) shows a switch that is ready, and takes the place of a stale socket at once.
+   */
+  async publish(): Promise<void> {
+    await rename(this.#boundPath, this.#path);
     // Without its socket nobody can steer or find this process, and it would hold the guests' connections for ever.
     this.#timer = setInterval(() => void this.#checkOwnership(), OWNERSHIP_INTERVAL_MS).unref();
   }
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    const ours = await this.#ownsPath();
-    // Node unlinks the path on close, whoever owns it by now.
-    if (ours) await new Promise<void>((resolve) => this.#closeServer(resolve));
-    else for (const client of this.#clients) client.destroy();
-  }
-
-  #closeServer(done: () => void): void {
-    this.#server.close(() => done());
+    if (await this.#ownsPath()) await rm(this.#path, { force: true });
+    // Node unlinks the name it bound, which is ours alone.
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const client of this.#clients) client.destroySoon();
+    await closed;
   }
 
   async #ownsPath(): Promise<boolean> {

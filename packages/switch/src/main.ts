@@ -39,10 +39,11 @@ async function main(): Promise<void> {
     process.exit(0);
   };
   const control = new Control(controlPath, target, (why) => void end(why));
-  await control.listen();
-  if (pidFile !== undefined) await writePidFile(pidFile);
   process.on('SIGTERM', () => void end('SIGTERM'));
   process.on('SIGINT', () => void end('SIGINT'));
+  await control.listen();
+  if (pidFile !== undefined) await writePidFile(pidFile);
+  await control.publish();
   log(`switch: pid ${process.pid} listens at ${controlPath}`);
 }
 

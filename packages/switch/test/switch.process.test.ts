@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { access, readFile, rm } from 'node:fs/promises';
+import { existsSync, rmSync } from 'node:fs';
+import { access, readdir, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -188,6 +189,17 @@ test('one whose control socket was removed ends', async () => {
   await using target = await startSwitch(directory.path);
   await rm(join(directory.path, 'control'));
   expect(await target.exited).toBe(0);
+});
+
+test('one whose control socket is removed the moment it appears ends as well, and leaves nothing', async () => {
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, 'control');
+  const { child, exited, log } = spawnSwitch(directory.path);
+  for (const end = Date.now() + 8000; !existsSync(path); ) if (Date.now() > end) throw new Error(`no socket: ${log()}`);
+  rmSync(path);
+  expect(await exited, log()).toBe(0);
+  expect(await readdir(directory.path)).toEqual([]);
+  expect(child.signalCode).toBeNull();
 });
 
 test('a question for the outside is asked with another id, and only its own answer counts', async () => {
