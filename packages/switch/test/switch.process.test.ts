@@ -195,7 +195,7 @@ test('one whose control socket is removed the moment it appears ends as well, an
   await using directory = await temporaryDirectory();
   const path = join(directory.path, 'control');
   const { child, exited, log } = spawnSwitch(directory.path);
-  for (const end = Date.now() + 8000; !existsSync(path); ) if (Date.now() > end) throw new Error(`no socket: ${log()}`);
+  for (const end = Date.now() + 8000; !existsSync(path);) if (Date.now() > end) throw new Error(`no socket: ${log()}`);
   rmSync(path);
   expect(await exited, log()).toBe(0);
   expect(await readdir(directory.path)).toEqual([]);

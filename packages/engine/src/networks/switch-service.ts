@@ -79,23 +79,23 @@ export class SwitchService {
   /** Ends the switch as long as nobody needs it; the next `sync` starts one. */
   async retire(): Promise<void> {
     this.#config = undefined;
-    await this.#ensuring?.catch(() => {});
-    const client = this.#client ?? (await connectSwitch(this.controlPath).catch(() => undefined));
-    if (client === undefined) return;
-    this.#client = undefined;
-    await client.call('shutdown').catch(() => {});
-    client.close();
-    await killJailed(this.#dir);
+    await this.#end();
   }
 
   /** Ends the switch. No VM of this host has a network after that. */
   async shutdown(): Promise<void> {
     this.#closing.abort();
+    await this.#end();
+  }
+
+  async #end(): Promise<void> {
     await this.#ensuring?.catch(() => {});
     const client = this.#client ?? (await connectSwitch(this.controlPath).catch(() => undefined));
+    this.#client = undefined;
     await client?.call('shutdown').catch(() => {});
     client?.close();
-    await killJailed(this.#dir);
+    // One that does not answer yet, as an earlier daemon left it in the middle of its start, serves nobody: no use in waiting.
+    await killJailed(this.#dir, { force: client === undefined });
   }
 
   #connected(): Promise<SwitchClient> {

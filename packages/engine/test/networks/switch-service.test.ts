@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { run } from '../../src/hosts/index.ts';
-import { findJailHost } from '../../src/hypervisors/jail/index.ts';
+import { findJailHost, launchJail } from '../../src/hypervisors/jail/index.ts';
 import { switchConfig, SwitchService } from '../../src/networks/index.ts';
 
 /** The real switch under the real vmjail; a unix server stands where QEMU listens. */
@@ -102,4 +102,14 @@ test('after shutdown no process is left, and nothing is started again', async ()
   await target.shutdown();
   expect(() => process.kill(pid, 0)).toThrow(/ESRCH/);
   await expect(target.ensure()).rejects.toMatchObject({ code: 'cancelled' });
+});
+
+test.each(['retire', 'shutdown'] as const)('%s also ends one that does not answer yet', async (end) => {
+  // What a daemon that was killed leaves of a switch that it was starting: jailed, and not listening.
+  const dir = join(runtimeDir, 'switch');
+  await mkdir(dir, { mode: 0o700 });
+  const { pid } = await launchJail({ dir, command: ['sleep', '60'] }, { ...(await findJailHost()), scope: 'none' });
+  const target = await service();
+  await target[end]();
+  expect(() => process.kill(pid, 0)).toThrow(/ESRCH/);
 });
