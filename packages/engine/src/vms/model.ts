@@ -39,13 +39,15 @@ export interface LiveFacts {
 
 export function runningStatus(spec: VmSpec, status: VmStatus, live: LiveFacts, state: 'running' | 'paused'): VmStatus {
   const { exit: _exit, message: _message, healthMessage: _healthMessage, ...rest } = status;
+  // One that was adopted has an agent that an earlier daemon talked to; whether it answers us is still to be seen.
+  const agent = live.agent ?? (status.agent === undefined ? undefined : { ...status.agent, connected: false });
   return {
     ...rest,
     state,
     health: spec.health === undefined ? 'none' : 'starting',
     process: live.process,
     warnings: [...live.warnings],
-    ...(live.agent === undefined ? {} : { agent: live.agent }),
+    ...(agent === undefined ? {} : { agent }),
   };
 }
 

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { MachineExit } from '../../src/hypervisors/index.ts';
 import { exitOf } from '../../src/vms/exits.ts';
-import { endedStatus, newVmStatus, nextStep } from '../../src/vms/model.ts';
+import { endedStatus, newVmStatus, nextStep, runningStatus } from '../../src/vms/model.ts';
 
 const spec = (change: Partial<VmSpec>): VmSpec => ({
   ...VmSpec.parse({ image: 'micro', cpus: 1, memoryMib: 128 }),
@@ -89,6 +89,15 @@ describe('exitOf', () => {
   ] as const)('%s', (_, machineExit, farewell, wanted, kind) => {
     expect(exitOf(machineExit, farewell, wanted).kind).toBe(kind);
   });
+});
+
+test('an adopted VM has no agent until it has answered this daemon', () => {
+  const agent = { connected: true, version: '1', kernel: '6.12' };
+  const process = { pid: 1, startTime: '2' };
+  const before = status({ state: 'running', agent, process });
+  const adopted = runningStatus(spec({}), before, { process, agent: undefined, warnings: [] }, 'running');
+  expect(adopted.agent).toEqual({ ...agent, connected: false });
+  expect(runningStatus(spec({}), adopted, { process, agent, warnings: [] }, 'running').agent).toEqual(agent);
 });
 
 test('an ended VM has no process, agent or health left', () => {
