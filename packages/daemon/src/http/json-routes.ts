@@ -46,7 +46,7 @@ export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: Daem
     'vm.wait': async (request, { vm = '' }, reply) => {
       const { condition, timeoutMs } = OPERATIONS['vm.wait'].body.parse(request.body ?? {});
       const found = await vms.get(vm);
-      return vms.wait(found.id, condition, timeoutMs, closedSignal(reply));
+      return vms.wait(found.id, condition, timeoutMs, { signal: closedSignal(reply) });
     },
     'node.list': () => nodes.list(),
     'node.get': (_, { node = '' }) => nodes.get(node),

@@ -64,7 +64,9 @@ export async function bringUp(
         made,
         ...declared.dependsOn.map(async ({ vm, condition }) => {
           const dependency = await startOne(vm);
-          if (condition === 'healthy') await ports.vms.wait(dependency.id, 'healthy', HEALTHY_TIMEOUT_MS, signal);
+          if (condition !== 'healthy') return;
+          const onProgress = (why: string): void => say(`waiting for ${vm}: ${why}`);
+          await ports.vms.wait(dependency.id, 'healthy', HEALTHY_TIMEOUT_MS, { signal, onProgress });
         }),
       ]);
       const { vm, restart } = await made;
@@ -89,9 +91,11 @@ export async function bringUp(
     Object.keys(spec.vms).map(async (name) => {
       const vm = await startOne(name);
       if (vm.spec.health === undefined) return;
-      work.onProgress?.(`${vm.name}: waiting for its health check`);
-      await ports.vms.wait(vm.id, 'healthy', HEALTHY_TIMEOUT_MS, work.signal);
-      work.onProgress?.(`${vm.name}: healthy`);
+      const say = (text: string): void => work.onProgress?.(`${vm.name}: ${text}`);
+      const onProgress = (why: string): void => say(`waiting for its health check: ${why}`);
+      say('waiting for its health check');
+      await ports.vms.wait(vm.id, 'healthy', HEALTHY_TIMEOUT_MS, { signal: work.signal, onProgress });
+      say('healthy');
     }),
   );
   throwFirst(health, undefined);

@@ -9,7 +9,7 @@ import { KeyedQueue } from './keyed-queue.ts';
 import type { HostProfile, LaunchDirs } from './launch.ts';
 import { AGENT_TIMEOUT_MS, LiveVm, startVm, type LiveVmOptions } from './live.ts';
 import { keepLogsShort } from './logs.ts';
-import { endedStatus, isAlive, nextStep, runningStatus, shortId } from './model.ts';
+import { endedStatus, isAlive, nextStep, runningStatus, shortId, withHealth } from './model.ts';
 import type { VmImages, VmNetworks, WorkOptions } from './ports.ts';
 import { Waterfall } from './waterfall.ts';
 
@@ -288,12 +288,8 @@ export class VmController {
   }
 
   async #setHealth(id: string, health: VmHealth, message: string | undefined): Promise<void> {
-    const vm = await this.#setStatus(id, ({ healthMessage: _, ...status }) => ({
-      ...status,
-      ...(isAlive(status.state) ? { health } : {}),
-      ...(message === undefined ? {} : { healthMessage: message }),
-    }));
-    if (vm === undefined) return;
+    const vm = await this.#setStatus(id, (status) => withHealth(status, health, message));
+    if (vm === undefined || health === 'starting') return;
     const text = message === undefined ? `${vm.name} is ${health}` : `${vm.name} is ${health}: ${message}`;
     void this.#ports.events.emit({ type: `vm.${health}`, subject: refOf(vm), message: text });
   }

@@ -7,10 +7,14 @@ import type { AgentClient } from './agent/index.ts';
 /** Until it is healthy for the first time it is asked this often, whatever its interval: who waits for it shall not wait longer. */
 const EAGER_INTERVAL_MS = 50;
 
+/** The guest chooses what a check says: one that changes it all the time must not cost a write each time. */
+const TOLD_INTERVAL_MS = 1000;
+
 export interface HealthWatch {
   stop(): void;
 }
 
+/** @param onVerdict also hears why it is not healthy yet: 'starting' with a message, when that has changed */
 export function watchHealth(
   agent: AgentClient,
   check: HealthCheck,
@@ -20,7 +24,16 @@ export function watchHealth(
   const stopped = new AbortController();
   let verdict: VmHealth = 'starting';
   let failures = 0;
+  let told: string | undefined;
+  let toldAtMs = -Infinity;
   let timer: NodeJS.Timeout | undefined;
+
+  const tell = (problem: string): void => {
+    if (problem === told || performance.now() - toldAtMs < TOLD_INTERVAL_MS) return;
+    told = problem;
+    toldAtMs = performance.now();
+    onVerdict('starting', problem);
+  };
 
   const round = async (): Promise<void> => {
     const problem = await probe(agent, check, stopped.signal);
@@ -33,6 +46,7 @@ export function watchHealth(
       const inStartPeriod = verdict === 'starting' && performance.now() - startedAtMs < check.startPeriodMs;
       if (!inStartPeriod && failures >= check.retries && verdict !== 'unhealthy')
         onVerdict((verdict = 'unhealthy'), problem);
+      else if (verdict === 'starting') tell(problem);
     }
     const intervalMs = verdict === 'starting' ? Math.min(EAGER_INTERVAL_MS, check.intervalMs) : check.intervalMs;
     timer = setTimeout(() => void round(), intervalMs);

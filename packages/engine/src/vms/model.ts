@@ -1,4 +1,4 @@
-import type { Vm, VmExit, VmSpec, VmState, VmStatus } from '@skerry/api';
+import type { Vm, VmExit, VmHealth, VmSpec, VmState, VmStatus } from '@skerry/api';
 
 /** Pure: what to do next with a VM, from what is wanted and what is. */
 
@@ -49,6 +49,13 @@ export function runningStatus(spec: VmSpec, status: VmStatus, live: LiveFacts, s
     warnings: [...live.warnings],
     ...(agent === undefined ? {} : { agent }),
   };
+}
+
+/** With a verdict of its health check. Why it is still starting may be told late: when it is well already, or gone. */
+export function withHealth(status: VmStatus, health: VmHealth, message: string | undefined): VmStatus {
+  if (!isAlive(status.state) || (health === 'starting' && status.health !== 'starting')) return status;
+  const { healthMessage: _, ...rest } = status;
+  return { ...rest, health, ...(message === undefined ? {} : { healthMessage: message }) };
 }
 
 /** What is left of a status once its process is gone. */

@@ -156,13 +156,22 @@ export class VmService {
     return this.#wish(id, change);
   }
 
-  /** @throws SkerryError `timeout`, `wrong-state` (it can't become so any more) */
-  async wait(id: string, condition: WaitCondition, timeoutMs: number, signal?: AbortSignal): Promise<Vm> {
+  /**
+   * @param work its progress is what the health check says meanwhile
+   * @throws SkerryError `timeout`, `wrong-state` (it can't become so any more)
+   */
+  async wait(id: string, condition: WaitCondition, timeoutMs: number, work: WorkOptions = {}): Promise<Vm> {
+    const { signal } = work;
     const deadline = AbortSignal.timeout(timeoutMs);
     const stop = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
     const { vms } = this.#ports;
     let vm = await this.get(id);
     if (isMet(vm, condition)) return vm;
+    let told: string | undefined;
+    const tell = ({ healthMessage }: VmStatus): void => {
+      if (healthMessage !== undefined && healthMessage !== told) work.onProgress?.((told = healthMessage));
+    };
+    tell(vm.status);
     try {
       for await (const event of vms.watch({ fromRevision: vm.revision + 1, signal: stop })) {
         if (event.id !== id) continue;
@@ -170,6 +179,7 @@ export class VmService {
           throw new SkerryError('not-found', `${vm.name} was deleted meanwhile`, { remedy: 'See `skerry list`.' });
         vm = event.resource as Vm;
         if (isMet(vm, condition)) return vm;
+        tell(vm.status);
       }
     } catch (error) {
       if (!stop.aborted) throw error;

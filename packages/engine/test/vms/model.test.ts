@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { MachineExit } from '../../src/hypervisors/index.ts';
 import { exitOf } from '../../src/vms/exits.ts';
-import { endedStatus, newVmStatus, nextStep, runningStatus } from '../../src/vms/model.ts';
+import { endedStatus, newVmStatus, nextStep, runningStatus, withHealth } from '../../src/vms/model.ts';
 
 const spec = (change: Partial<VmSpec>): VmSpec => ({
   ...VmSpec.parse({ image: 'micro', cpus: 1, memoryMib: 128 }),
@@ -98,6 +98,17 @@ test('an adopted VM has no agent until it has answered this daemon', () => {
   const adopted = runningStatus(spec({}), before, { process, agent: undefined, warnings: [] }, 'running');
   expect(adopted.agent).toEqual({ ...agent, connected: false });
   expect(runningStatus(spec({}), adopted, { process, agent, warnings: [] }, 'running').agent).toEqual(agent);
+});
+
+test('why a VM is still starting is told, but not too late', () => {
+  const starting = status({ state: 'running', health: 'starting' });
+  const told = withHealth(starting, 'starting', 'refused');
+  expect(told).toMatchObject({ health: 'starting', healthMessage: 'refused' });
+  const healthy = withHealth(told, 'healthy', undefined);
+  expect(healthy).toEqual({ ...starting, health: 'healthy' });
+  expect(withHealth(healthy, 'starting', 'refused')).toEqual(healthy);
+  const stopped = status({ state: 'stopped' });
+  expect(withHealth(stopped, 'unhealthy', 'refused')).toEqual(stopped);
 });
 
 test('an ended VM has no process, agent or health left', () => {
