@@ -43,7 +43,7 @@ export const Task = z.object({
   endedAt: z.iso.datetime().optional(),
   /** Of a task that succeeded: whatever its kind returns, as JSON. */
   result: z.unknown().optional(),
-  /** Of a task that failed, or that could not be cancelled cleanly. */
+  /** Of a task that failed; of one that something else ended (`cancelled`), or that could not be cancelled cleanly. */
   error: ErrorBodySchema.optional(),
 });
 export type Task = z.infer<typeof Task>;

@@ -213,13 +213,17 @@ export function getDefaultClient(): Promise<Skerry> {
   return defaultClient;
 }
 
-/** Of a task that did not succeed. One that was cancelled carries an error when it could not take everything back. */
+/**
+ * Of a task that did not succeed. One that was cancelled carries an error when something else ended it (`cancelled`, with
+ * the reason), or when it could not take everything back.
+ */
 function failureOf({ state, error, description }: Task): SkerryError {
   if (state !== 'cancelled') {
     return error === undefined ? new SkerryError('internal', `${description}: ${state}`) : SkerryError.fromBody(error);
   }
-  const unclean = error === undefined || error.code === 'cancelled' ? '' : `, but not cleanly: ${error.message}`;
-  return new SkerryError('cancelled', `${description}: cancelled${unclean}`, {
+  const unclean = error === undefined ? '' : `, but not cleanly: ${error.message}`;
+  const how = error?.code === 'cancelled' ? error.message : `cancelled${unclean}`;
+  return new SkerryError('cancelled', `${description}: ${how}`, {
     remedy: error?.remedy,
     details: error?.details,
   });

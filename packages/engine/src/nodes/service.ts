@@ -37,9 +37,15 @@ export interface NodePorts {
   readonly onError: (error: SkerryError, what: string) => void;
 }
 
+interface Busy {
+  readonly done: Promise<unknown>;
+  /** Of an `up`: taking the node down ends it. */
+  readonly cancel: AbortController | undefined;
+}
+
 export class NodeService {
   readonly #ports: NodePorts;
-  readonly #busy = new Map<string, Promise<unknown>>();
+  readonly #busy = new Map<string, Busy>();
 
   constructor(ports: NodePorts) {
     this.#ports = ports;
@@ -68,7 +74,7 @@ export class NodeService {
    */
   async up({ name, spec }: NodeUp, work: WorkOptions): Promise<Node> {
     await this.#check(name, spec);
-    return this.#exclusively(name, async () => {
+    return this.#cancellably(name, work, async (inner) => {
       const { nodes } = this.#ports;
       const before = await nodes.findByName(name);
       const wanted = { ...spec, power: 'up' as const };
@@ -78,7 +84,7 @@ export class NodeService {
           ? await nodes.create({ name, spec: wanted, status })
           : await nodes.update(before.id, () => ({ spec: wanted, status: { ...before.status, state: 'starting' } }));
       try {
-        await bringUp(this.#ports, name, wanted, await this.#facts(name, wanted), work);
+        await bringUp(this.#ports, name, wanted, await this.#facts(name, wanted), inner);
       } catch (error) {
         await uninterrupted(() => this.#takeBack(name, before as Node | undefined, node.id));
         throw error;
@@ -87,23 +93,17 @@ export class NodeService {
     });
   }
 
+  /** Cancels an `up` of it that still runs. @returns what is left: of a node whose first `up` was cancelled nothing is */
   async down(ref: string, work: WorkOptions): Promise<Node> {
-    const { id, name } = await this.get(ref);
-    return this.#exclusively(name, async () => {
-      const { nodes } = this.#ports;
-      const node = await nodes.update(id, ({ spec, status }) => ({
-        spec: { ...spec, power: 'down' },
-        status: { ...status, state: 'stopping' },
-      }));
-      await bringDown(this.#ports.vms, node.spec, await this.#members(name), work);
-      return this.#finish(id, 'node.down', `${name} is down`);
-    });
+    const node = await this.get(ref);
+    const down = await this.#exclusively(node.name, 'the node is being taken down', () => this.#takeDown(node, work));
+    return down ?? { ...node, spec: { ...node.spec, power: 'down' }, status: { state: 'down', vms: {} } };
   }
 
   async delete(ref: string, work: WorkOptions): Promise<void> {
     const node = await this.get(ref);
-    await this.down(node.id, work);
-    await this.#exclusively(node.name, async () => {
+    await this.#exclusively(node.name, 'the node is being deleted', async () => {
+      if ((await this.#takeDown(node, work)) === undefined) return;
       await Promise.all(
         [...(await this.#members(node.name)).values()].map((vm) =>
           this.#ports.vms.delete(vm.id, { force: true }, work),
@@ -131,11 +131,23 @@ export class NodeService {
     return new Set(begun.map((node) => node.name));
   }
 
-  async #upAgain(node: Node): Promise<void> {
-    await this.#exclusively(node.name, async () => {
-      await bringUp(this.#ports, node.name, node.spec, await this.#facts(node.name, node.spec), {});
-      await this.#finish(node.id, 'node.up', `${node.name} is up`);
+  async #upAgain({ id, name, spec }: Node): Promise<void> {
+    await this.#cancellably(name, {}, async (work) => {
+      await bringUp(this.#ports, name, spec, await this.#facts(name, spec), work);
+      await this.#finish(id, 'node.up', `${name} is up`);
     });
+  }
+
+  /** @returns undefined when it is not there any more */
+  async #takeDown({ id, name }: Node, work: WorkOptions): Promise<Node | undefined> {
+    const { nodes } = this.#ports;
+    if ((await nodes.find(id)) === undefined) return undefined;
+    const node = await nodes.update(id, ({ spec, status }) => ({
+      spec: { ...spec, power: 'down' },
+      status: { ...status, state: 'stopping' },
+    }));
+    await bringDown(this.#ports.vms, node.spec, await this.#members(name), work);
+    return this.#finish(id, 'node.down', `${name} is down`);
   }
 
   async #finish(id: string, type: string, message: string): Promise<Node> {
@@ -211,15 +223,37 @@ export class NodeService {
     return { ...node, status: { ...node.status, state } };
   }
 
-  /** One at a time per node: a second `up` waits for the first. */
-  async #exclusively<T>(name: string, body: () => Promise<T>): Promise<T> {
-    while (this.#busy.has(name)) await this.#busy.get(name)?.catch(() => undefined);
-    const running = body();
-    this.#busy.set(name, running);
+  /**
+   * One at a time per node: a second `up` waits for the first.
+   * @param reason why each `up` before it is cancelled instead
+   */
+  async #exclusively<T>(
+    name: string,
+    reason: string | undefined,
+    body: () => Promise<T>,
+    cancel?: AbortController,
+  ): Promise<T> {
+    for (let busy = this.#busy.get(name); busy !== undefined; busy = this.#busy.get(name)) {
+      if (reason !== undefined) busy.cancel?.abort(new SkerryError('cancelled', `cancelled: ${reason}`));
+      await busy.done.catch(() => undefined);
+    }
+    const done = body();
+    this.#busy.set(name, { done, cancel });
     try {
-      return await running;
+      return await done;
     } finally {
       this.#busy.delete(name);
+    }
+  }
+
+  /** An `up`. @throws what the body does, or `cancelled` with the reason of whoever took the node down meanwhile */
+  async #cancellably<T>(name: string, work: WorkOptions, body: (work: WorkOptions) => Promise<T>): Promise<T> {
+    const cancel = new AbortController();
+    const signal = work.signal === undefined ? cancel.signal : AbortSignal.any([work.signal, cancel.signal]);
+    try {
+      return await this.#exclusively(name, undefined, () => body({ ...work, signal }), cancel);
+    } catch (error) {
+      throw SkerryError.from(error).code === 'cancelled' && cancel.signal.aborted ? cancel.signal.reason : error;
     }
   }
 }

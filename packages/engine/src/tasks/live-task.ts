@@ -97,7 +97,9 @@ export class LiveTask {
 
   #failure(error: unknown): Partial<Task> {
     const thrown = SkerryError.from(error);
-    if (!this.#abort.signal.aborted) return { state: 'failed', error: thrown.toBody() };
+    // What ended by another's wish, as an `up` of a node that is taken down, says whose.
+    const state = thrown.code === 'cancelled' ? 'cancelled' : 'failed';
+    if (!this.#abort.signal.aborted) return { state, error: thrown.toBody() };
     const reason: unknown = this.#abort.signal.reason;
     if (!this.#task.cancelRequested) return { state: 'failed', error: SkerryError.from(reason).toBody() };
     // What went wrong while it took things back is worth knowing; that it was cancelled is known.

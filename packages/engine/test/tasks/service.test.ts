@@ -119,6 +119,17 @@ test('cancelled early it never begins; too late it has succeeded; badly taken ba
   expect([didRun, (await tasks.get(early.id)).state]).toEqual([false, 'cancelled']);
 });
 
+test('what ends because something else was wished is cancelled, and says why', async () => {
+  const task = start(() => {
+    throw new SkerryError('cancelled', 'cancelled: the node is being taken down');
+  });
+  expect(await tasks.wait(task.id)).toMatchObject({
+    state: 'cancelled',
+    cancelRequested: false,
+    error: { code: 'cancelled', message: 'cancelled: the node is being taken down' },
+  });
+});
+
 test('the current task is known however deep, and no more once it has ended', async () => {
   const leaked = Promise.withResolvers<unknown[]>();
   const task = start(async (context) => {
