@@ -14,8 +14,8 @@ export function kernelArgs(launch: VmLaunch): string[] {
     'panic=-1',
     'quiet',
     ...(accelerator === 'tcg' ? emulationArgs(launch) : []),
-    // These drivers make an interface each when they are built in.
-    ...(kernel.which === 'micro' ? ['bonding.max_bonds=0', 'dummy.numdummies=0'] : []),
+    // This driver makes an interface when it is built in.
+    ...(kernel.which === 'micro' ? ['dummy.numdummies=0'] : []),
     ...(launch.disks.length > 0 ? ['skerry.root=vda'] : []),
     ...(launch.extraKernelArgs ?? []),
   ];
