@@ -30,8 +30,9 @@ export async function timeRawStart(launch: VmLaunch, dir: string): Promise<numbe
   await rm(dir, { recursive: true, force: true });
   await mkdir(dir, { recursive: true });
   const [disk] = launch.disks;
-  const backing = disk?.backing;
-  if (disk === undefined || backing === undefined) throw new Error('the launch has no overlay');
+  if (disk === undefined || disk.format === 'placeholder' || disk.backing === undefined)
+    throw new Error('the launch has no overlay');
+  const { backing } = disk;
   const own = join(dir, 'disk.qcow2');
   await run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', backing.path, '-F', backing.format, own]);
   const [binary = '', ...args] = rawArgv({ ...launch, dir, disks: [{ ...disk, path: own }] }, dir);

@@ -85,6 +85,7 @@ export async function rawLaunch({ host }: BenchContext, vm: Vm): Promise<VmLaunc
       },
     ],
     nics: vm.status.nics.map(({ mac }, index) => ({ mac, socketName: `nic${index}` })),
+    reclaimsMemory: true,
     accelerator: facts.accelerator.kind === 'kvm' ? 'kvm' : 'tcg',
     ...(facts.cpu.tscKhz === undefined ? {} : { tscKhz: facts.cpu.tscKhz }),
     isolation: {},

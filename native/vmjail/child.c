@@ -121,5 +121,8 @@ void start_child(struct jail *jail) {
   jail->started_at_ms = now_ms();
   jail->start_time = process_start_time(pid, NULL);
   /* A listener that we held on to would accept connections for a child that has gone. */
-  for (int i = 0; i < jail->options.descriptor_count; i++) close(jail->options.descriptors[i].fd);
+  for (int i = 0; i < jail->options.descriptor_count; i++) {
+    const struct descriptor *descriptor = &jail->options.descriptors[i];
+    if (descriptor->mode != 'm' || jail->keep_fd < 0) close(descriptor->fd);
+  }
 }

@@ -36,26 +36,32 @@ static void give_away(struct jail *jail, struct descriptor *descriptor) {
   if (result < 0) fail(jail, "uid", errno, "cannot give %s to uid %u", descriptor->path, (unsigned)options->uid);
 }
 
-static void listen_on(struct jail *jail, struct descriptor *descriptor) {
+/* A listening socket that nobody but us may connect to yet. */
+static int bind_socket(struct jail *jail, const char *path, bool *made) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   struct stat status;
-  strcpy(address.sun_path, descriptor->path); /* its length was checked with the options */
-  descriptor->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (descriptor->fd < 0) fail(jail, "listen", errno, "cannot make a socket");
-  if (lstat(descriptor->path, &status) == 0) {
-    if (!S_ISSOCK(status.st_mode)) fail(jail, "listen", EEXIST, "%s is there, and is no socket", descriptor->path);
+  strcpy(address.sun_path, path); /* its length was checked with the options */
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) fail(jail, "listen", errno, "cannot make a socket");
+  if (lstat(path, &status) == 0) {
+    if (!S_ISSOCK(status.st_mode)) fail(jail, "listen", EEXIST, "%s is there, and is no socket", path);
     int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool stale = connect(probe, (struct sockaddr *)&address, sizeof address) < 0 && errno == ECONNREFUSED;
     close(probe);
-    if (!stale) fail(jail, "listen", EADDRINUSE, "somebody listens on %s", descriptor->path);
-    unlink(descriptor->path);
+    if (!stale) fail(jail, "listen", EADDRINUSE, "somebody listens on %s", path);
+    unlink(path);
   }
   mode_t mask = umask(0177);
-  int bound = bind(descriptor->fd, (struct sockaddr *)&address, sizeof address);
+  int bound = bind(fd, (struct sockaddr *)&address, sizeof address);
   int error = errno;
   umask(mask);
-  if (bound < 0) fail(jail, "listen", error, "cannot bind %s", descriptor->path);
-  descriptor->made = true;
+  if (bound < 0) fail(jail, "listen", error, "cannot bind %s", path);
+  *made = true;
+  return fd;
+}
+
+static void listen_on(struct jail *jail, struct descriptor *descriptor) {
+  descriptor->fd = bind_socket(jail, descriptor->path, &descriptor->made);
   give_away(jail, descriptor);
   if (listen(descriptor->fd, 8) < 0) fail(jail, "listen", errno, "cannot listen on %s", descriptor->path);
 }
@@ -85,18 +91,32 @@ void open_descriptors(struct jail *jail) {
   for (int i = 0; i < options->descriptor_count; i++) {
     struct descriptor *descriptor = &options->descriptors[i];
     if (descriptor->mode == 'l') listen_on(jail, descriptor);
-    else open_file(jail, descriptor);
+    else if (descriptor->mode == 'm') make_object(jail, descriptor);
+    else if (descriptor->mode == 't') {
+      descriptor->fd = take_to_read(descriptor->path, descriptor->object);
+      if (descriptor->fd < 0) fail(jail, "open", errno, "no object '%s' at %s", descriptor->object, descriptor->path);
+    } else open_file(jail, descriptor);
+  }
+  if (options->keep_path != NULL) {
+    jail->keep_fd = bind_socket(jail, options->keep_path, &jail->keep_made);
+    if (listen(jail->keep_fd, 64) < 0) fail(jail, "listen", errno, "cannot listen on %s", options->keep_path);
   }
   if (options->log_path == NULL) return;
   jail->log_fd = open_path(options->log_path, O_WRONLY | O_APPEND, &jail->log_made);
   if (jail->log_fd < 0) fail(jail, "open", errno, "cannot open %s", options->log_path);
 }
 
-void remove_sockets(struct jail *jail, bool failed) {
+void remove_listeners(struct jail *jail, bool failed) {
   for (int i = 0; i < jail->options.descriptor_count; i++) {
     struct descriptor *descriptor = &jail->options.descriptors[i];
     if (descriptor->made && (descriptor->mode == 'l' || failed)) unlink(descriptor->path);
     descriptor->made = false;
   }
+}
+
+void remove_sockets(struct jail *jail, bool failed) {
+  remove_listeners(jail, failed);
+  if (jail->keep_made) unlink(jail->options.keep_path);
+  jail->keep_made = false;
   if (failed && jail->log_made) unlink(jail->options.log_path);
 }

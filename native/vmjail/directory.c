@@ -136,7 +136,16 @@ void write_ready(struct jail *jail) {
     if (i > 0) fputc(',', out);
     json_string(out, jail->warnings[i], strlen(jail->warnings[i]));
   }
-  fputs("]}\n", out);
+  /* What QEMU is told of over QMP later: the numbers are the child's. */
+  fputs("],\"fds\":{", out);
+  const char *comma = "";
+  for (int i = 0; i < jail->options.descriptor_count; i++) {
+    const struct descriptor *descriptor = &jail->options.descriptors[i];
+    if (descriptor->mode != 't') continue;
+    fprintf(out, "%s\"%s\":%d", comma, descriptor->name, descriptor->fd);
+    comma = ",";
+  }
+  fputs("}}\n", out);
   fclose(out);
   unlinkat(jail->dir_fd, "exit.json", 0); /* the earlier run's; only now, as a failed start leaves it */
   int fd = openat(jail->dir_fd, PID_TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);

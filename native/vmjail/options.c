@@ -29,7 +29,7 @@ static char *cut_suffix(struct jail *jail, const char *option, char *text) {
   return colon + 1;
 }
 
-static void add_descriptor(struct jail *jail, const char *option, char *text, bool listens) {
+static void add_descriptor(struct jail *jail, const char *option, char *text, char kind) {
   struct options *options = &jail->options;
   if (options->descriptor_count == MAX_DESCRIPTORS)
     fail(jail, "usage", E2BIG, "more than %d descriptors", MAX_DESCRIPTORS);
@@ -43,18 +43,27 @@ static void add_descriptor(struct jail *jail, const char *option, char *text, bo
     if (strcmp(options->descriptors[i].name, descriptor->name) == 0)
       fail(jail, "usage", EINVAL, "the name '%s' is given twice", descriptor->name);
   char *path = text + length + 1;
-  descriptor->mode = 'l';
+  descriptor->mode = kind;
   descriptor->fd = -1;
-  if (!listens) {
+  options->descriptor_count++;
+  if (kind == 'm') {
+    descriptor->size = number(jail, option, path, 0, LLONG_MAX);
+    return;
+  }
+  if (kind == 't') {
+    descriptor->object = cut_suffix(jail, option, path);
+    if (descriptor->object[0] == '\0' || strlen(descriptor->object) > 31)
+      fail(jail, "usage", EINVAL, "%s takes NAME=SOCKET:OBJECT", option);
+  } else if (kind == 'f') {
     const char *mode = cut_suffix(jail, option, path);
     if (strcmp(mode, "r") != 0 && strcmp(mode, "rw") != 0 && strcmp(mode, "a") != 0)
       fail(jail, "usage", EINVAL, "the mode of '%s' is none of r, rw, a", descriptor->name);
     descriptor->mode = strcmp(mode, "rw") == 0 ? 'w' : mode[0];
-  } else if (strlen(path) >= sizeof((struct sockaddr_un *)0)->sun_path) {
+  }
+  if ((kind == 'l' || kind == 't') && strlen(path) >= sizeof((struct sockaddr_un *)0)->sun_path) {
     fail(jail, "usage", ENAMETOOLONG, "the socket path of '%s' is longer than 107 bytes", descriptor->name);
   }
   descriptor->path = absolute(jail, option, path);
-  options->descriptor_count++;
 }
 
 static void add_rlimit(struct jail *jail, char *text) {
@@ -107,8 +116,14 @@ static void set_option(struct jail *jail, const char *option, char *value) {
   else if (strcmp(option, "--cpu-max") == 0) o->cpu_max = number(jail, option, value, 1, 1000000);
   else if (strcmp(option, "--rlimit") == 0) add_rlimit(jail, value);
   else if (strcmp(option, "--nice") == 0) o->nice = (int)number(jail, option, value, -20, 19), o->has_nice = true;
-  else if (strcmp(option, "--listen") == 0) add_descriptor(jail, option, value, true);
-  else if (strcmp(option, "--open") == 0) add_descriptor(jail, option, value, false);
+  else if (strcmp(option, "--listen") == 0) add_descriptor(jail, option, value, 'l');
+  else if (strcmp(option, "--open") == 0) add_descriptor(jail, option, value, 'f');
+  else if (strcmp(option, "--object") == 0) add_descriptor(jail, option, value, 'm');
+  else if (strcmp(option, "--take") == 0) add_descriptor(jail, option, value, 't');
+  else if (strcmp(option, "--keep") == 0) {
+    o->keep_path = absolute(jail, option, value);
+    if (strlen(value) >= sizeof((struct sockaddr_un *)0)->sun_path) fail(jail, "usage", ENAMETOOLONG, "--keep is longer than 107 bytes");
+  }
   else if (strcmp(option, "--log") == 0) {
     o->log_cap = number(jail, option, cut_suffix(jail, option, value), 0, LLONG_MAX);
     o->log_path = absolute(jail, option, value);

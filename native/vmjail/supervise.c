@@ -59,16 +59,31 @@ static bool child_ended(struct jail *jail) {
   return waitid(P_PID, (id_t)jail->child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == jail->child;
 }
 
+/* The child has left its objects: hands them out until we are told to end. */
+static void keep(struct jail *jail) {
+  remove_listeners(jail, false);
+  seal_objects(jail);
+  while (jail->sealed) {
+    struct pollfd polled[2] = {{.fd = jail->signal_fd, .events = POLLIN}, {.fd = jail->keep_fd, .events = POLLIN}};
+    poll(polled, 2, -1);
+    if (read_signals(jail)) return;
+    if (polled[1].revents != 0) serve_object(jail);
+  }
+}
+
 int supervise(struct jail *jail) {
   long long written = 0, kill_at = -1;
   /* The log is of this run: emptied only now, so that a failed start leaves the one that explains the last end. */
   if (jail->log_fd >= 0 && ftruncate(jail->log_fd, 0) < 0) written = jail->options.log_cap;
   while (!child_ended(jail)) {
-    struct pollfd polled[2] = {{.fd = jail->signal_fd, .events = POLLIN}, {.fd = jail->output_fd, .events = POLLIN}};
+    struct pollfd polled[3] = {{.fd = jail->signal_fd, .events = POLLIN},
+                               {.fd = jail->output_fd, .events = POLLIN},
+                               {.fd = jail->keep_fd, .events = POLLIN}};
     int timeout = -1;
     if (kill_at >= 0) timeout = kill_at > monotonic_ms() ? (int)(kill_at - monotonic_ms()) : 0;
-    poll(polled, 2, timeout);
+    poll(polled, 3, timeout);
     if (polled[1].revents != 0) read_output(jail, &written);
+    if (polled[2].revents != 0) serve_object(jail);
     if (read_signals(jail) && kill_at < 0) {
       kill(jail->child, SIGTERM);
       kill_at = monotonic_ms() + TERM_GRACE_MS;
@@ -84,9 +99,10 @@ int supervise(struct jail *jail) {
   struct rusage usage = {0};
   int status = 0;
   while (wait4(jail->child, &status, 0, &usage) < 0 && errno == EINTR) continue;
+  remove_cgroup(jail);
+  if (jail->keep_fd >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && kill_at < 0) keep(jail);
   write_exit(jail, status, usage.ru_maxrss); /* KiB on Linux, getrusage(2) */
   remove_sockets(jail, false);
-  remove_cgroup(jail);
   remove_state_files(jail);
   return 0;
 }

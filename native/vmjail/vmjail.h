@@ -17,6 +17,7 @@
 #define MAX_GROUPS 32
 #define MAX_RLIMITS 16
 #define MAX_WARNINGS 16
+#define MAX_WAITERS 16
 #define TAIL_BYTES 2048
 
 /* Exit codes, after sysexits.h: what the launcher tells apart without reading the error line. */
@@ -24,11 +25,13 @@
 #define EXIT_SETUP 71
 #define EXIT_LOCKED 75
 
-/* A socket to listen on or a file to open, handed to the child under a name. */
+/* A socket to listen on, a file to open or a memory object, handed to the child under a name. */
 struct descriptor {
   char name[32];
   const char *path;
-  char mode; /* 'l' listen, 'r' read, 'w' read and write, 'a' append */
+  char mode; /* 'l' listen, 'r' read, 'w' read and write, 'a' append, 'm' memory object, 't' taken from a keeper */
+  off_t size; /* of 'm' */
+  const char *object; /* of 't': its name there; `path` is the keeper's socket */
   int fd;
   bool made; /* this run created the path */
 };
@@ -43,7 +46,7 @@ struct options {
   long long memory_max, pids_max, cpu_max; /* -1: not given */
   struct { int resource; rlim_t value; } rlimits[MAX_RLIMITS];
   int rlimit_count;
-  const char *log_path;
+  const char *log_path, *keep_path;
   long long log_cap;
   struct descriptor descriptors[MAX_DESCRIPTORS];
   int descriptor_count;
@@ -55,6 +58,9 @@ struct jail {
   int dir_fd, lock_fd, alive_fd, exit_fd;
   int signal_fd, log_fd, output_fd; /* output_fd: our end of the child's stdout and stderr */
   bool log_made;
+  int keep_fd; /* listens for those who want an object; -1: nothing is kept */
+  bool keep_made, sealed;
+  int waiters[MAX_WAITERS], waiter_count;
   pid_t child;
   unsigned long long start_time, own_start_time; /* field 22 of /proc/PID/stat */
   long long started_at_ms;
@@ -82,8 +88,20 @@ long long now_ms(void);
 
 /* descriptors.c */
 void open_descriptors(struct jail *jail);
+void remove_listeners(struct jail *jail, bool failed);
 void remove_sockets(struct jail *jail, bool failed);
 void close_inherited(void);
+
+/* keeper.c */
+void make_object(struct jail *jail, struct descriptor *descriptor);
+int take_object(const char *path, const char *name);
+int take_to_read(const char *path, const char *name);
+bool send_descriptor(int socket_fd, const char *text, size_t length, int fd);
+void seal_objects(struct jail *jail);
+void serve_object(struct jail *jail);
+
+/* handover.c */
+int hand_over(int argc, char **argv);
 
 /* cgroup.c */
 void make_cgroup(struct jail *jail);

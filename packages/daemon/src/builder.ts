@@ -37,6 +37,7 @@ export function bootBuilder({ driver, host, runtimeDir }: BuilderPorts): BootBui
         kernel: { which: kernel.kind, path: kernel.path, initrdPath, patched: kernel.patched, machine: kernel.machine },
         disks: [{ ...disk, readonly: false }],
         nics: [],
+        reclaimsMemory: true,
         accelerator,
         ...(tscKhz === undefined ? {} : { tscKhz }),
         isolation: { cgroup: cgroupOf(instance, `build-${shortId(id)}`), rlimits: { nofile: 1024, core: 0 } },

@@ -31,6 +31,23 @@ export interface LaunchDisk extends DiskImage {
   readonly readonly: boolean;
 }
 
+/** A disk of a size and without content: a template's, in whose place each clone has its own. */
+export interface PlaceholderDisk {
+  readonly format: 'placeholder';
+  readonly sizeBytes: number;
+}
+
+/**
+ * Where the machine's memory comes from; absent: it boots.
+ * - `template`: it boots (or goes on from `statePath`) with memory that its supervisor keeps when it has ended;
+ * - `clone`: it goes on from a template, whose memory it shares until it writes to it;
+ * - `saved`: it goes on from a file that `saveState` wrote; it comes up paused.
+ */
+export type LaunchOrigin =
+  | { readonly kind: 'template'; readonly keeperPath: string; readonly statePath?: string | undefined }
+  | { readonly kind: 'clone'; readonly keeperPath: string; readonly paused?: boolean | undefined }
+  | { readonly kind: 'saved'; readonly statePath: string };
+
 export interface LaunchNic {
   /** `52:54:00:12:34:56` */
   readonly mac: string;
@@ -67,13 +84,25 @@ export interface VmLaunch extends VmDirs {
   readonly memoryMib: number;
   readonly kernel: LaunchKernel;
   /** In the guest's order: the first is /dev/vda. */
-  readonly disks: readonly LaunchDisk[];
+  readonly disks: readonly (LaunchDisk | PlaceholderDisk)[];
   readonly nics: readonly LaunchNic[];
+  readonly origin?: LaunchOrigin | undefined;
+  /**
+   * Whether memory that the guest frees goes back to the host. Not with memory of a template, in whose place it would
+   * punch holes; and a machine that goes on from memory has to be as the one was that it comes from.
+   */
+  readonly reclaimsMemory: boolean;
   readonly accelerator: 'kvm' | 'tcg';
   /** Rate of the host's time stamp counter, kHz. */
   readonly tscKhz?: number | undefined;
   readonly extraKernelArgs?: readonly string[] | undefined;
   readonly isolation: Isolation;
+}
+
+/** What a template takes of the host's memory. */
+export interface KeptBytes {
+  readonly memoryBytes: number;
+  readonly stateBytes: number;
 }
 
 export interface DriverCapabilities {
@@ -90,7 +119,8 @@ export interface WaitOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-export type StartPhase = 'spawn' | 'qmp';
+/** `incoming`: it has taken over the memory that it goes on from. */
+export type StartPhase = 'spawn' | 'qmp' | 'incoming';
 
 export interface StartOptions extends WaitOptions {
   /** Called as each phase ends; together they are the whole of `start`. */
@@ -173,6 +203,24 @@ export interface Machine {
   pause(): Promise<void>;
   /** @throws SkerryError as `pause` */
   resume(): Promise<void>;
+  /**
+   * Writes memory and devices, as they are now, to a new file, and leaves it paused: `resume` goes on.
+   * @param path must not exist; the machine's supervisor makes it, 0600
+   * @throws SkerryError `no-space`, `wrong-state` (not paused), `failed`, `timeout`, `cancelled`. It is paused still
+   */
+  saveState(path: string, options?: WaitOptions): Promise<void>;
+  /**
+   * Ends a machine of the origin `template`, and leaves its memory and devices with its supervisor for clones.
+   * @param keeperPath of its origin
+   * @throws SkerryError `failed`, `timeout`, `cancelled`
+   */
+  becomeTemplate(keeperPath: string, options?: WaitOptions): Promise<KeptBytes>;
+  /**
+   * Puts new, empty layers over its disks: from then on what was written before does not change any more.
+   * @param layers in the order of the disks: a new qcow2 file each, of the same virtual size, without a backing file
+   * @throws SkerryError as `pause`; all disks have their layer then, or none
+   */
+  cutDisks(layers: readonly string[], options?: WaitOptions): Promise<void>;
   /** Ends it, like pulling the plug; nothing when it has ended. @throws SkerryError `timeout` when even SIGKILL did not help */
   kill(): Promise<MachineExit>;
   /** @returns what stops the listening */

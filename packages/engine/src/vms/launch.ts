@@ -45,6 +45,7 @@ export function vmLaunch(
     kernel: boot.kernel,
     disks: [vmDisk(dirs.dir, boot.image)],
     nics: nics.map(({ mac, socketName }) => ({ mac, socketName })),
+    reclaimsMemory: true,
     accelerator: host.accelerator,
     ...(host.tscKhz === undefined ? {} : { tscKhz: host.tscKhz }),
     isolation: isolationOf(vm, host),

@@ -1,4 +1,5 @@
-export { planJail, type JailFile, type JailHost, type JailSpec, type RlimitName } from './plan.ts';
+export { handOver, waitSealed, type Handed } from './keeper.ts';
+export { planJail, type JailFile, type JailHost, type JailSpec, type KeptObject, type RlimitName } from './plan.ts';
 export { findJailHost, killJailed, launchJail } from './launch.ts';
 export {
   describeEnd,

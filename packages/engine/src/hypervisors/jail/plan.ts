@@ -6,6 +6,12 @@ export interface JailFile {
   readonly mode: 'r' | 'rw' | 'a';
 }
 
+/** A memory object of a vmjail that listens at `keepPath`. */
+export interface KeptObject {
+  readonly keepPath: string;
+  readonly object: string;
+}
+
 export type RlimitName = 'nofile' | 'fsize' | 'nproc' | 'core' | 'memlock' | 'as' | 'cpu' | 'stack';
 
 /**
@@ -34,6 +40,15 @@ export interface JailSpec {
   /** Name -> path (at most 107 bytes) of a unix socket: 0600, the owner's, already listening. */
   readonly listen?: Readonly<Record<string, string>> | undefined;
   readonly open?: Readonly<Record<string, JailFile>> | undefined;
+  /** Name -> size in bytes of a memory object: see `keepPath`. */
+  readonly objects?: Readonly<Record<string, number>> | undefined;
+  /**
+   * Path (at most 107 bytes) of a socket at which vmjail hands its objects to others. When the child has ended well they
+   * are sealed, and vmjail keeps them until it is ended, too.
+   */
+  readonly keepPath?: string | undefined;
+  /** Name -> an object of another vmjail. */
+  readonly take?: Readonly<Record<string, KeptObject>> | undefined;
   /** The child's stdout and stderr, cut at `capBytes`. */
   readonly log?: { readonly path: string; readonly capBytes: number } | undefined;
 }
@@ -61,6 +76,10 @@ export function planJail(spec: JailSpec, host: JailHost): Argv {
   if (spec.nice !== undefined) jail.push('--nice', String(spec.nice));
   for (const [name, path] of Object.entries(spec.listen ?? {})) jail.push('--listen', `${name}=${path}`);
   for (const [name, file] of Object.entries(spec.open ?? {})) jail.push('--open', `${name}=${file.path}:${file.mode}`);
+  for (const [name, bytes] of Object.entries(spec.objects ?? {})) jail.push('--object', `${name}=${bytes}`);
+  for (const [name, { keepPath, object }] of Object.entries(spec.take ?? {}))
+    jail.push('--take', `${name}=${keepPath}:${object}`);
+  if (spec.keepPath !== undefined) jail.push('--keep', spec.keepPath);
   if (spec.log !== undefined) jail.push('--log', `${spec.log.path}:${spec.log.capBytes}`);
   const [command, ...args] = [
     ...(host.scope === 'none' ? [] : scopePrefix(spec, host.scope)),

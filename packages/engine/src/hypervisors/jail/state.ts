@@ -14,6 +14,8 @@ export interface JailProcess {
   readonly jailStartTime: string;
   readonly bootId: string;
   readonly startedAtMs: number;
+  /** Numbers that objects taken from another supervisor have in the process, by name. */
+  readonly fds: Readonly<Record<string, number>>;
   /** What of the confinement could not be had. */
   readonly warnings: readonly string[];
 }
@@ -49,11 +51,20 @@ export async function readPid(dir: string): Promise<JailProcess | undefined> {
 
 /** The ready line of vmjail, which is also DIR/pid, as a JailProcess; undefined if it is not one. */
 export function parsePid(value: unknown): JailProcess | undefined {
-  const { pid, startTime, jailPid, jailStartTime, bootId, startedAt, warnings } = value as Record<string, unknown>;
+  const { pid, startTime, jailPid, jailStartTime, bootId, startedAt, warnings, fds } = value as Record<string, unknown>;
   if (!isPid(pid) || !isPid(jailPid) || typeof startTime !== 'string' || typeof jailStartTime !== 'string')
     return undefined;
   if (typeof bootId !== 'string' || typeof startedAt !== 'number' || !Array.isArray(warnings)) return undefined;
-  return { pid, startTime, jailPid, jailStartTime, bootId, startedAtMs: startedAt, warnings: warnings.map(String) };
+  return {
+    pid,
+    startTime,
+    jailPid,
+    jailStartTime,
+    bootId,
+    startedAtMs: startedAt,
+    warnings: warnings.map(String),
+    fds: (fds ?? {}) as Record<string, number>,
+  };
 }
 
 /**

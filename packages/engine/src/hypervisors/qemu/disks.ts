@@ -1,8 +1,12 @@
-import type { DiskImage, LaunchDisk } from '../contract.ts';
+import type { DiskImage, LaunchDisk, PlaceholderDisk } from '../contract.ts';
 import type { Descriptors } from './plan.ts';
 
 /** Arguments that define the block nodes of one disk, its base first; the disk's own node is called `name`. */
-export function diskNodes(disk: LaunchDisk, name: string, descriptors: Descriptors): string[] {
+export function diskNodes(disk: LaunchDisk | PlaceholderDisk, name: string, descriptors: Descriptors): string[] {
+  if (disk.format === 'placeholder') {
+    const node = { 'node-name': name, driver: 'null-co', size: disk.sizeBytes, 'read-zeroes': true };
+    return ['-blockdev', JSON.stringify(node)];
+  }
   return imageNodes(disk, name, disk.readonly, descriptors);
 }
 

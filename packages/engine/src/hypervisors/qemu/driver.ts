@@ -50,7 +50,7 @@ export function createQemuDriver({ jail, binary = 'qemu-system-x86_64' }: QemuDr
     capabilities: () => CAPABILITIES,
     probe: (options) => probe(binary, options),
     start: (launch, options) => start(launch, jail, binary, options),
-    adopt,
+    adopt: (dirs, options) => adopt(dirs, jail, options),
   };
 }
 
@@ -87,7 +87,12 @@ async function start(launch: VmLaunch, jail: JailHost, binary: string, options: 
   onPhase?.('spawn', spawnedMs - startedMs);
   try {
     const leftMs = Math.max(1, timeoutMs - (spawnedMs - startedMs));
-    const machine = await QemuMachine.connect(launch, process, { signal, timeoutMs: leftMs, isNew: true });
+    const machine = await QemuMachine.connect(launch, process, {
+      jail,
+      signal,
+      timeoutMs: leftMs,
+      comesUp: comesUp(launch),
+    });
     const [major, minor] = machine.version.split('.').map(Number);
     try {
       requireVersion(major ?? 0, minor ?? 0, machine.version);
@@ -95,11 +100,33 @@ async function start(launch: VmLaunch, jail: JailHost, binary: string, options: 
       machine.detach();
       throw error;
     }
-    onPhase?.('qmp', performance.now() - spawnedMs);
+    const answeredMs = performance.now();
+    onPhase?.('qmp', answeredMs - spawnedMs);
+    if (!goesOn(launch)) return machine;
+    try {
+      const leftForIt = Math.max(1, timeoutMs - (answeredMs - startedMs));
+      await machine.incoming(process.fds['devices'], { signal, timeoutMs: leftForIt });
+    } catch (error) {
+      machine.detach();
+      throw error;
+    }
+    onPhase?.('incoming', performance.now() - answeredMs);
     return machine;
   } catch (error) {
     throw await takenBack(launch, process, error);
   }
+}
+
+/** Whether it has memory to go on from, instead of booting. */
+function goesOn({ origin }: VmLaunch): boolean {
+  return origin !== undefined && (origin.kind !== 'template' || origin.statePath !== undefined);
+}
+
+/** A saved machine was paused when it was saved; a template was running. */
+function comesUp({ origin }: VmLaunch): 'running' | 'paused' {
+  if (origin?.kind === 'saved') return 'paused';
+  if (origin?.kind === 'template') return origin.statePath === undefined ? 'running' : 'paused';
+  return origin?.kind === 'clone' && origin.paused === true ? 'paused' : 'running';
 }
 
 /** Ends what was started, and makes the error say why QEMU ended, if it did so by itself. */
@@ -130,14 +157,14 @@ function refusedToRun(end: JailEnd, launch: VmLaunch, cause: unknown): SkerryErr
   });
 }
 
-async function adopt(dirs: MachineDirs, options: WaitOptions = {}): Promise<Adoption> {
+async function adopt(dirs: MachineDirs, jail: JailHost, options: WaitOptions = {}): Promise<Adoption> {
   const { signal, timeoutMs = ADOPT_TIMEOUT_MS } = options;
   requireNotAborted(signal);
   const found = await inspectJail(dirs.dir);
   if (found.state === 'absent') return { state: 'absent' };
   if (found.state === 'ended') return { state: 'ended', exit: await unseenExit(dirs, found.end) };
   try {
-    const machine = await QemuMachine.connect(dirs, found.process, { signal, timeoutMs, isNew: false });
+    const machine = await QemuMachine.connect(dirs, found.process, { jail, signal, timeoutMs });
     return { state: 'alive', machine };
   } catch (error) {
     if (!(error instanceof SkerryError) || error.code !== 'unavailable') throw error;
@@ -159,6 +186,9 @@ function jailSpec(launch: VmLaunch, plan: QemuPlan): JailSpec {
     ...confinement(launch.isolation),
     listen: Object.fromEntries(plan.listen.map(({ name, path }) => [name, path])),
     open: Object.fromEntries(plan.open.map(({ name, path, mode }) => [name, { path, mode }])),
+    objects: plan.objects,
+    take: plan.take,
+    ...(plan.keepPath === undefined ? {} : { keepPath: plan.keepPath }),
     log: { path: vmPaths(launch).stderrLog, capBytes: STDERR_CAP_BYTES },
   };
 }

@@ -16,7 +16,8 @@ export function kernelArgs(launch: VmLaunch): string[] {
     ...(accelerator === 'tcg' ? emulationArgs(launch) : []),
     // This driver makes an interface when it is built in.
     ...(kernel.which === 'micro' ? ['dummy.numdummies=0'] : []),
-    ...(launch.disks.length > 0 ? ['skerry.root=vda'] : []),
+    // A template mounts nothing: each clone has a disk of its own, and is told of it.
+    ...(launch.disks.length > 0 ? [`skerry.root=${launch.origin?.kind === 'template' ? 'later' : 'vda'}`] : []),
     ...(launch.extraKernelArgs ?? []),
   ];
 }

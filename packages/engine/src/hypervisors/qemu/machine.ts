@@ -1,10 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { SkerryError } from '@skerry/api';
 import type { QmpEvent } from '@skerry/qmp';
-import type { LaunchNic, Machine, MachineEvent, MachineExit, MachineInfo, VmDirs } from '../contract.ts';
-import { killJailed, watchExit, type JailEnd, type JailProcess } from '../jail/index.ts';
+import type {
+  KeptBytes,
+  LaunchNic,
+  Machine,
+  MachineEvent,
+  MachineExit,
+  MachineInfo,
+  VmDirs,
+  WaitOptions,
+} from '../contract.ts';
+import { killJailed, watchExit, type JailEnd, type JailHost, type JailProcess } from '../jail/index.ts';
+import { cutDisks } from './cut.ts';
 import { machineExit, type Seen } from './exit.ts';
 import { lastRun } from './logs.ts';
+import { becomeTemplate, MigrationWatch, saveState, takeOver } from './migration.ts';
 import { Monitor } from './monitor.ts';
 import { vmPaths } from './plan.ts';
 
@@ -28,13 +39,22 @@ export class QemuMachine implements Machine {
   readonly exited: Promise<MachineExit>;
 
   readonly #dir: string;
+  readonly #jail: JailHost;
+  readonly #cutPath: string;
+  readonly #migrations = new MigrationWatch();
   readonly #detached = new AbortController();
   readonly #listeners = new Set<(event: MachineEvent) => void>();
   readonly #monitor: Monitor;
   #seen: Seen = {};
   #state: 'running' | 'paused' | 'ended';
 
-  private constructor(dirs: MachineDirs, process: JailProcess, monitor: Monitor, state: 'running' | 'paused') {
+  private constructor(
+    dirs: MachineDirs,
+    jail: JailHost,
+    process: JailProcess,
+    monitor: Monitor,
+    state: 'running' | 'paused',
+  ) {
     const paths = vmPaths(dirs);
     this.id = dirs.id;
     this.pid = process.pid;
@@ -48,24 +68,32 @@ export class QemuMachine implements Machine {
     };
     this.files = { console: paths.consoleLog, service: paths.serviceLog, stderr: paths.stderrLog };
     this.#dir = dirs.dir;
+    this.#jail = jail;
+    this.#cutPath = paths.cut;
     this.#monitor = monitor;
     this.#state = state;
     this.exited = this.#watch();
   }
 
-  /** Takes over a QEMU whose monitor may not listen yet. `isNew`: it runs, and need not be asked. */
+  /** Takes over a QEMU whose monitor may not listen yet. `comesUp`: what it is known to be, and need not be asked. */
   static async connect(
     dirs: MachineDirs,
     process: JailProcess,
-    options: { readonly signal?: AbortSignal | undefined; readonly timeoutMs: number; readonly isNew: boolean },
+    options: {
+      readonly jail: JailHost;
+      readonly signal?: AbortSignal | undefined;
+      readonly timeoutMs: number;
+      readonly comesUp?: 'running' | 'paused' | undefined;
+    },
   ): Promise<QemuMachine> {
     // What comes before there is a machine must not be lost: a guest may reset within milliseconds.
     const early: QmpEvent[] = [];
     let receive = (event: QmpEvent): void => void early.push(event);
     const monitor = await Monitor.connect(vmPaths(dirs).qmp, (event) => receive(event), options);
     try {
-      const running = options.isNew || (await monitor.execute('query-status', {}, options)).running;
-      const machine = new QemuMachine(dirs, process, monitor, running ? 'running' : 'paused');
+      const state =
+        options.comesUp ?? ((await monitor.execute('query-status', {}, options)).running ? 'running' : 'paused');
+      const machine = new QemuMachine(dirs, options.jail, process, monitor, state);
       receive = (event) => machine.#receive(event);
       for (const event of early) machine.#receive(event);
       return machine;
@@ -92,6 +120,37 @@ export class QemuMachine implements Machine {
   async resume(): Promise<void> {
     await this.#command('resume', () => this.#monitor.execute('cont', {}, { timeoutMs: COMMAND_TIMEOUT_MS }));
     if (this.#state === 'paused') this.#state = 'running';
+  }
+
+  /**
+   * Waits until the memory that it goes on from is there.
+   * @param templateFd number of the descriptor of a template's state, which it has to be told of
+   * @throws SkerryError `unavailable` when it ended over it; `failed`, `timeout`, `cancelled`
+   */
+  async incoming(templateFd: number | undefined, options: WaitOptions): Promise<void> {
+    await takeOver(this.#parts, templateFd, options);
+  }
+
+  async saveState(path: string, options: WaitOptions = {}): Promise<void> {
+    await this.#command('save', () => saveState(this.#parts, path, options));
+  }
+
+  async becomeTemplate(keepPath: string, options: WaitOptions = {}): Promise<KeptBytes> {
+    return await this.#command('freeze', () => becomeTemplate(this.#parts, keepPath, options));
+  }
+
+  async cutDisks(layers: readonly string[], options: WaitOptions = {}): Promise<void> {
+    await this.#command('cut', () => cutDisks(this.#parts, layers, options));
+  }
+
+  get #parts() {
+    return {
+      monitor: this.#monitor,
+      jail: this.#jail,
+      cutPath: this.#cutPath,
+      exited: this.exited,
+      migrations: this.#migrations,
+    };
   }
 
   async kill(): Promise<MachineExit> {
@@ -189,6 +248,7 @@ export class QemuMachine implements Machine {
 
   #receive(event: QmpEvent): void {
     const { atMs } = event;
+    this.#migrations.receive(event);
     switch (event.event) {
       case 'STOP':
         this.#state = 'paused';

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { KeptObject } from '../jail/index.ts';
 
 /**
  * What a start needs: QEMU's arguments, and the descriptors that vmjail opens for them. QEMU opens nothing by path, so
@@ -8,6 +9,10 @@ export interface QemuPlan {
   readonly argv: readonly [string, ...string[]];
   readonly listen: readonly Listening[];
   readonly open: readonly Opened[];
+  /** Memory objects: made and kept here, or another supervisor's. */
+  readonly objects: Readonly<Record<string, number>>;
+  readonly keepPath: string | undefined;
+  readonly take: Readonly<Record<string, KeptObject>>;
 }
 
 export interface Listening {
@@ -26,6 +31,8 @@ export interface Opened {
 export class Descriptors {
   readonly listen: Listening[] = [];
   readonly open: Opened[] = [];
+  readonly objects: Record<string, number> = {};
+  readonly take: Record<string, KeptObject> = {};
   readonly fdsetArgs: string[] = [];
   #fdsets = 0;
 
@@ -43,6 +50,24 @@ export class Descriptors {
     return `/dev/fdset/${this.#fdsets}`;
   }
 
+  /** A memory object that is made for it. @returns what stands for its number */
+  object(name: string, sizeBytes: number): string {
+    this.objects[name] = sizeBytes;
+    return `{${name}}`;
+  }
+
+  /** A memory object that another supervisor keeps. */
+  taken(name: string, keepPath: string): string {
+    this.take[name] = { keepPath, object: name };
+    return `{${name}}`;
+  }
+
+  /** A file to read, by its number. */
+  number(name: string, path: string): string {
+    this.open.push({ name, path, mode: 'r' });
+    return `{${name}}`;
+  }
+
   /** For the few files that QEMU opens without looking for descriptor sets. @returns the path to give to QEMU */
   plainFile(name: string, path: string): string {
     this.open.push({ name, path, mode: 'r' });
@@ -54,6 +79,8 @@ export class Descriptors {
 export function vmPaths(dirs: { readonly dir: string; readonly runtimeDir: string }) {
   return {
     qmp: join(dirs.runtimeDir, 'qmp'),
+    /** A monitor for commands that need a descriptor: see handover.c. */
+    cut: join(dirs.runtimeDir, 'cut'),
     agent: join(dirs.runtimeDir, 'agent'),
     console: join(dirs.runtimeDir, 'con'),
     nic: (socketName: string) => join(dirs.runtimeDir, socketName),

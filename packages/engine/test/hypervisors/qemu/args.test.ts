@@ -22,6 +22,23 @@ const CASES: Readonly<Record<string, VmLaunch>> = {
   }),
   'distro-disk-and-nic': launchOf({ kernel: distroKernel(), disks: [overlay()], nics: [nic(0)] }),
   'distro-kvm': launchOf({ kernel: distroKernel(), accelerator: 'kvm', tscKhz: undefined }),
+  'template-boots': launchOf({
+    disks: [{ format: 'placeholder', sizeBytes: 2 ** 30 }],
+    nics: [nic(0)],
+    reclaimsMemory: false,
+    origin: { kind: 'template', keeperPath: '/run/t/0123456789ab/keep' },
+  }),
+  'template-goes-on-from-a-file': launchOf({
+    origin: { kind: 'template', keeperPath: '/run/t/0123456789ab/keep', statePath: '/data/vms/x/state' },
+  }),
+  clone: launchOf({
+    disks: [overlay()],
+    nics: [nic(0)],
+    reclaimsMemory: false,
+    origin: { kind: 'clone', keeperPath: '/run/t/0123456789ab/keep' },
+  }),
+  'clone-that-waits': launchOf({ origin: { kind: 'clone', keeperPath: '/run/t/0123456789ab/keep', paused: true } }),
+  saved: launchOf({ disks: [overlay()], origin: { kind: 'saved', statePath: '/data/vms/x/state' } }),
   'extra-kernel-args-and-a-comma': launchOf({ name: 'a,b', extraKernelArgs: ['ipv6.disable=1', 'loglevel=7'] }),
 };
 
@@ -39,6 +56,9 @@ function shown(launch: VmLaunch): string {
     '',
     ...plan.listen.map(({ name, path }) => `listen ${name} ${path}`),
     ...plan.open.map(({ name, path, mode }) => `open ${name} ${mode} ${path}`),
+    ...Object.entries(plan.objects).map(([name, bytes]) => `object ${name} ${bytes}`),
+    ...Object.entries(plan.take).map(([name, { keepPath, object }]) => `take ${name} ${object} from ${keepPath}`),
+    ...(plan.keepPath === undefined ? [] : [`keep ${plan.keepPath}`]),
     '',
   ].join('\n');
 }

@@ -148,7 +148,7 @@ describe('a start that fails', { timeout: TIMEOUT_MS }, () => {
 
   it('passes on what QEMU says when it does not run', async () => {
     await using vm = await temporaryVm({ then: 'halt' });
-    await writeFile(vm.launch.disks[0]?.path ?? '', 'this is no qcow2 file');
+    await writeFile(vm.disk, 'this is no qcow2 file');
     const failure = (await qemuDriver()).start(vm.launch);
     await expect(failure).rejects.toMatchObject({
       code: 'failed',

@@ -12,6 +12,7 @@ export function launchOf(changes: Partial<VmLaunch> = {}): VmLaunch {
     kernel: microKernel(),
     disks: [],
     nics: [],
+    reclaimsMemory: true,
     accelerator: 'tcg',
     tscKhz: 2_100_000,
     isolation: {},

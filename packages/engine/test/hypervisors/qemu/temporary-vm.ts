@@ -19,6 +19,8 @@ export async function qemuDriver(binary?: string): Promise<Driver> {
 export interface TemporaryVm extends AsyncDisposable {
   readonly launch: VmLaunch;
   readonly root: string;
+  /** Path of its overlay. */
+  readonly disk: string;
   /** Whether a socket of it, or the record of its process, is still there. */
   leftovers(): string[];
 }
@@ -55,16 +57,18 @@ export async function temporaryVm(guest: TinyGuest, changes: Partial<VmLaunch> =
     },
     disks: [{ path: disk, format: 'qcow2', readonly: false, backing: { path: base, format: 'qcow2' } }],
     nics: [{ mac: '52:54:00:12:34:56', socketName: 'nic0' }],
+    reclaimsMemory: true,
     accelerator: 'tcg',
     isolation: {},
     ...changes,
   };
   return {
     launch,
+    disk,
     root,
     leftovers: () =>
-      [join(dir, 'pid'), ...['qmp', 'agent', 'con', 'nic0'].map((name) => join(runtimeDir, name))].filter((path) =>
-        existsSync(path),
+      [join(dir, 'pid'), ...['qmp', 'cut', 'agent', 'con', 'nic0'].map((name) => join(runtimeDir, name))].filter(
+        (path) => existsSync(path),
       ),
     [Symbol.asyncDispose]: async () => {
       await killJailed(dir, { force: true });
