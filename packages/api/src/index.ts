@@ -1,15 +1,8 @@
 export { ERROR_KINDS, SkerryError, type ErrorBody, type ErrorCode, type SkerryErrorOptions } from './errors.ts';
 export { formatBytes, formatDuration, formatMib, parseDurationMs, parseMemoryMib, parseSizeBytes } from './units.ts';
 export { DEFAULT_PROJECT, Labels, ResourceHeader, ResourceRef, resourceSchema, type Resource } from './resource.ts';
-export {
-  ENDED_TASK_STATES,
-  ErrorBodySchema,
-  hasTaskEnded,
-  Task,
-  TaskLogLine,
-  TaskProgress,
-  TaskState,
-} from './task.ts';
+export { ErrorBodySchema, Task, TaskLogLine, TaskProgress, TaskState } from './task.ts';
+export * from './task-state.ts';
 export { EventInput, EventType, SkerryEvent } from './event.ts';
 export {
   DEFAULT_IMAGE_MIB,
@@ -27,6 +20,7 @@ export { checkNodeSpec, dependencyCycle, type NodeProblem } from './node-check.t
 export * from './network.ts';
 export * from './image.ts';
 export * from './host.ts';
+export * from './channels.ts';
 export * from './streams.ts';
 export * from './template.ts';
 export * from './usage.ts';
@@ -34,3 +28,4 @@ export * from './node-save.ts';
 export * from './resources.ts';
 export * from './operation.ts';
 export * from './operations.ts';
+export * from './routes.ts';

@@ -15,8 +15,6 @@ import { VmCreate } from './vm.ts';
  * Whatever changes something answers 202 with a Task, whose `result` is the resource; `task.watch` follows it.
  */
 
-export const API_PREFIX = '/v1';
-
 export const WaitCondition = z.enum(['agent', 'healthy', 'stopped']);
 export type WaitCondition = z.infer<typeof WaitCondition>;
 
@@ -254,15 +252,3 @@ export type OperationResult<I extends OperationId> = z.infer<(typeof OPERATIONS)
 export type OperationBody<I extends OperationId> = (typeof OPERATIONS)[I] extends { body: infer B extends z.ZodType }
   ? z.input<B>
   : undefined;
-
-/** '/vms/{vm}/start', {vm: 'shop/web'} -> '/v1/vms/shop%2Fweb/start' */
-export function operationPath(id: OperationId, params: Readonly<Record<string, string>> = {}): string {
-  return (
-    API_PREFIX +
-    OPERATIONS[id].path.replace(/\{(\w+)\}/g, (_, name: string) => {
-      const value = params[name];
-      if (value === undefined) throw new TypeError(`${id} needs the parameter ${name}`);
-      return encodeURIComponent(value);
-    })
-  );
-}

@@ -2,17 +2,7 @@ import { z } from 'zod';
 import { GuestPath } from './names.ts';
 import { ArgvSchema, Env } from './vm.ts';
 
-/**
- * What travels on the WebSockets `exec` and `console`.
- *
- * exec: the client sends an ExecRequest as text first. Binary messages are one channel byte and data: 0 stdin, 1 stdout,
- * 2 stderr; an empty stdin message is its end. Text from the client is an ExecControl, from the daemon an ExecReply.
- * console: binary both ways, no channel byte; text from the daemon is an ExecReply of type `error`.
- */
-
-export const CHANNEL_STDIN = 0;
-export const CHANNEL_STDOUT = 1;
-export const CHANNEL_STDERR = 2;
+/** What is said on the WebSockets of `channels.ts`, and of files. */
 
 export const TtySize = z.strictObject({ cols: z.int().min(1).max(9999), rows: z.int().min(1).max(9999) });
 export type TtySize = z.infer<typeof TtySize>;
@@ -65,7 +55,6 @@ export const FileEntry = z.object({
 });
 export type FileEntry = z.infer<typeof FileEntry>;
 
-/** Answer of a file upload, and the trailer `x-skerry-sha256` of a download. */
+/** Answer of a file upload. */
 export const FileDigest = z.object({ sha256: z.string(), bytes: z.number() });
 export type FileDigest = z.infer<typeof FileDigest>;
-export const SHA256_TRAILER = 'x-skerry-sha256';

@@ -7,9 +7,6 @@ import { ResourceRef } from './resource.ts';
 export const TaskState = z.enum(['pending', 'running', 'succeeded', 'failed', 'cancelled']);
 export type TaskState = z.infer<typeof TaskState>;
 
-/** The states in which a task changes no more. */
-export const ENDED_TASK_STATES: readonly TaskState[] = ['succeeded', 'failed', 'cancelled'];
-
 /** ErrorBody of `errors.ts`, as a schema. */
 export const ErrorBodySchema = z.object({
   code: z.enum(Object.keys(ERROR_KINDS) as [ErrorCode, ...ErrorCode[]]),
@@ -50,7 +47,3 @@ export type Task = z.infer<typeof Task>;
 
 export const TaskLogLine = z.object({ at: z.iso.datetime(), line: z.string() });
 export type TaskLogLine = z.infer<typeof TaskLogLine>;
-
-export function hasTaskEnded(task: Pick<Task, 'state'>): boolean {
-  return ENDED_TASK_STATES.includes(task.state);
-}

@@ -124,6 +124,8 @@ export const StartReport = z.object({
   how: StartHow,
   /** Why it booted although a template was wanted. */
   coldReason: z.string().optional(),
+  /** Whether memory that it frees goes back to the host: not with a template's memory under its own. */
+  reclaimsMemory: z.boolean().optional(),
   /** Id of the template that it is a clone of. */
   template: z.string().optional(),
   at: z.iso.datetime(),

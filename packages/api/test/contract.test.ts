@@ -8,10 +8,11 @@ import {
   NodeSpec,
   nodeSpecOf,
   OPERATIONS,
-  operationPath,
   parseDurationMs,
   parseMemoryMib,
   parseSizeBytes,
+  routeOf,
+  ROUTES,
   SkerryError,
   VmCreate,
 } from '../src/index.ts';
@@ -129,9 +130,14 @@ describe('operations', () => {
     expect(new Set(calls).size).toBe(calls.length);
   });
 
+  test('the routes that clients use are those of the operations, and none is missing', () => {
+    const routes = Object.entries(OPERATIONS).map(([id, { method, path }]) => [id, `${method} ${path}`]);
+    expect(ROUTES).toEqual(Object.fromEntries(routes));
+  });
+
   test('a name with a slash is one part of a path', () => {
-    expect(operationPath('vm.start', { vm: 'shop/web' })).toBe('/v1/vms/shop%2Fweb/start');
-    expect(() => operationPath('vm.start')).toThrow(TypeError);
+    expect(routeOf('vm.start', { vm: 'shop/web' })).toEqual({ method: 'POST', path: '/v1/vms/shop%2Fweb/start' });
+    expect(() => routeOf('vm.start')).toThrow(TypeError);
   });
 });
 

@@ -1,20 +1,20 @@
-import { SkerryError } from '@skerry/api';
-import { COMMANDS } from './commands/index.ts';
-import { Args, commandHelp, generalHelp, groupHelp, type OutputFormat, parse } from './grammar/index.ts';
+import { SkerryError } from '@skerry/api/base';
+import { Args, type Command, commandHelp, generalHelp, groupHelp, type OutputFormat, parse } from './grammar/index.ts';
 import { Context, Output } from './terminal/index.ts';
 
 /** @returns the exit code */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
   try {
-    const parsed = parse(argv, COMMANDS);
+    const commands = await commandsFor(argv);
+    const parsed = parse(argv, commands);
     if (parsed.kind === 'help') {
       const { command, group } = parsed;
       const help =
         command !== undefined
           ? commandHelp(command)
           : group !== undefined
-            ? groupHelp(group, COMMANDS)
-            : generalHelp(COMMANDS);
+            ? groupHelp(group, commands)
+            : generalHelp(commands);
       process.stdout.write(`${help}\n`);
       return 0;
     }
@@ -26,7 +26,13 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function runParsed(command: (typeof COMMANDS)[number], args: Args): Promise<number> {
+/** `exec` is what scripts call in loops: it comes without the others, which take longer to load than the guest to answer. */
+async function commandsFor([first]: readonly string[]): Promise<readonly Command[]> {
+  if (first === 'exec') return [(await import('./commands/vm-exec.ts')).execCommand];
+  return (await import('./commands/index.ts')).COMMANDS;
+}
+
+async function runParsed(command: Command, args: Args): Promise<number> {
   using context = new Context(args);
   try {
     return (await command.run(context, args)) ?? 0;

@@ -4,13 +4,13 @@ import {
   hasTaskEnded,
   type OperationBody,
   type OperationId,
-  operationPath,
   type OperationResult,
-  OPERATIONS,
+  type OPERATIONS,
+  routeOf,
   SkerryError,
   type Task,
   type TaskProgress,
-} from '@skerry/api';
+} from '@skerry/api/base';
 import type WebSocket from 'ws';
 import { type Endpoint, ensureDaemon, findEndpoint } from './daemon-process/index.ts';
 import { HttpTransport, type Query } from './transport/http.ts';
@@ -143,7 +143,7 @@ export class Skerry implements Disposable {
 
   /** @internal The WebSocket of `vm.exec` and `vm.console`. */
   socket(id: OperationsOf<'websocket'>, vm: string, onFailure: (error: SkerryError) => void): WebSocket {
-    return openSocket(this.#transport, operationPath(id, { vm }), onFailure);
+    return openSocket(this.#transport, routeOf(id, { vm }).path, onFailure);
   }
 
   /** Runs a command in a VM that is named by NAME, NODE/NAME or id. See `VM.exec`. */
@@ -231,5 +231,5 @@ function failureOf({ state, error, description }: Task): SkerryError {
 
 function requestOf(id: OperationId, options: unknown) {
   const { params, query, body, signal } = (options ?? {}) as LooseOptions;
-  return { method: OPERATIONS[id].method, path: operationPath(id, params), query, body, signal };
+  return { ...routeOf(id, params), query, body, signal };
 }

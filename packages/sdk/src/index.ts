@@ -7,5 +7,5 @@ export type { ExecProcess } from './vms/exec-process.ts';
 export type { FileContent, VmFiles, WriteOptions } from './vms/files.ts';
 export { ensureDaemon } from './daemon-process/index.ts';
 export { loadNodeFile, loadRecipe, type LoadedNodeFile } from './node-file/index.ts';
-export { SkerryError } from '@skerry/api';
-export type { ErrorBody, ErrorCode, Image, Network, Node, SkerryEvent, Task, Vm } from '@skerry/api';
+export { SkerryError } from '@skerry/api/base';
+export type { ErrorBody, ErrorCode, Image, Network, Node, SkerryEvent, Task, Vm } from '@skerry/api/base';

@@ -1,4 +1,4 @@
-import { SkerryError } from '@skerry/api';
+import { SkerryError } from '@skerry/api/base';
 import type { Context } from '../terminal/index.ts';
 
 /**

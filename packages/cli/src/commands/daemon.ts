@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { stat, watch } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { formatBytes, formatDuration, type OperationResult, SkerryError } from '@skerry/api';
+import { formatBytes, formatDuration, type OperationResult, SkerryError } from '@skerry/api/base';
 import { answers, daemonLogPath, findEndpoint } from '@skerry/sdk/daemon-process';
 import type { Command } from '../grammar/index.ts';
 import { padEnd } from '../tables/index.ts';

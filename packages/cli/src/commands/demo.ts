@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { formatDuration, type Node, SkerryError } from '@skerry/api';
+import { formatDuration, type Node, SkerryError } from '@skerry/api/base';
 import type { Skerry } from '@skerry/sdk';
 import type { Command } from '../grammar/index.ts';
 import { printable, renderTable, VM_COLUMNS, waterfall } from '../tables/index.ts';

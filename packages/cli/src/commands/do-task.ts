@@ -1,4 +1,4 @@
-import { formatDuration, type OperationResult, SkerryError, type Task } from '@skerry/api';
+import { formatDuration, type OperationResult, SkerryError, type Task } from '@skerry/api/base';
 import type { CallOptions, OperationsOf } from '@skerry/sdk';
 import type { Context } from '../terminal/index.ts';
 

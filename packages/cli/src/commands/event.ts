@@ -1,4 +1,4 @@
-import type { SkerryEvent } from '@skerry/api';
+import type { SkerryEvent } from '@skerry/api/base';
 import type { Command } from '../grammar/index.ts';
 import { type Column, padEnd, printable } from '../tables/index.ts';
 import { untilInterrupted } from './follow.ts';

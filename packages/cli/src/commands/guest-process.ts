@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { TtySize } from '@skerry/api';
+import type { TtySize } from '@skerry/api/base';
 import type { ExecOptions, ExecProcess } from '@skerry/sdk';
 import type { Context } from '../terminal/index.ts';
 

@@ -1,4 +1,4 @@
-import type { OperationResult } from '@skerry/api';
+import type { OperationResult } from '@skerry/api/base';
 import type { Command } from '../grammar/index.ts';
 import { padEnd, printable } from '../tables/index.ts';
 import { paint } from '../terminal/index.ts';

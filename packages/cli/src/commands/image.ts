@@ -1,4 +1,4 @@
-import { formatBytes, formatMib, type Image, type ImageBuildInput, SkerryError } from '@skerry/api';
+import { formatBytes, formatMib, type Image, type ImageBuildInput, SkerryError } from '@skerry/api/base';
 import type { Command, Positional } from '../grammar/index.ts';
 import { type Column, padEnd, printable } from '../tables/index.ts';
 import { doTask, forEach } from './do-task.ts';

@@ -1,4 +1,4 @@
-import type { Network } from '@skerry/api';
+import type { Network } from '@skerry/api/base';
 import type { Command } from '../grammar/index.ts';
 import { type Column } from '../tables/index.ts';
 

@@ -1,4 +1,4 @@
-import type { Node, PlanStep, Vm } from '@skerry/api';
+import type { Node, PlanStep, Vm } from '@skerry/api/base';
 import type { Skerry } from '@skerry/sdk';
 import type { Command, Positional } from '../grammar/index.ts';
 import { type Column, NODE_COLUMNS, renderTable, VM_COLUMNS } from '../tables/index.ts';

@@ -1,4 +1,4 @@
-import { formatDuration, hasTaskEnded, SkerryError, type Task } from '@skerry/api';
+import { formatDuration, hasTaskEnded, SkerryError, type Task } from '@skerry/api/base';
 import type { Skerry } from '@skerry/sdk';
 import type { Command, Positional } from '../grammar/index.ts';
 import { type Column, padEnd, printable, shortId } from '../tables/index.ts';

@@ -1,4 +1,4 @@
-import { SkerryError, type Vm, type VmCreateInput } from '@skerry/api';
+import { SkerryError, type Vm, type VmCreateInput } from '@skerry/api/base';
 import type { Args, Command } from '../grammar/index.ts';
 import { doTask } from './do-task.ts';
 import { IMAGE, VM_OPTIONS } from './vm-parameters.ts';

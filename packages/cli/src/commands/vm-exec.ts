@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Command, Option } from '../grammar/index.ts';
 import type { Context } from '../terminal/index.ts';
 import type { Args } from '../grammar/index.ts';
-import { SkerryError } from '@skerry/api';
+import { SkerryError } from '@skerry/api/base';
 import { doTask } from './do-task.ts';
 import { type GuestProcessOptions, runInGuest } from './guest-process.ts';
 import { createBody } from './vm-create.ts';

@@ -1,4 +1,4 @@
-import { formatMib, type Vm } from '@skerry/api';
+import { formatMib, type Vm } from '@skerry/api/base';
 import type { Command } from '../grammar/index.ts';
 import { padEnd, printable, waterfall } from '../tables/index.ts';
 import { VM } from './vm-parameters.ts';

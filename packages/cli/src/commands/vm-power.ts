@@ -1,4 +1,4 @@
-import type { Vm } from '@skerry/api';
+import type { Vm } from '@skerry/api/base';
 import type { Args, Command } from '../grammar/index.ts';
 import type { Context } from '../terminal/index.ts';
 import { doTask, forEach } from './do-task.ts';

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { parseDurationMs, type WaitCondition } from '@skerry/api';
+import { parseDurationMs, type WaitCondition } from '@skerry/api/base';
 import type { Command } from '../grammar/index.ts';
 import { untilInterrupted } from './follow.ts';
 import { rawInput } from './guest-process.ts';

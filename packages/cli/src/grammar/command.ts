@@ -1,4 +1,4 @@
-import { parseDurationMs, parseMemoryMib, SkerryError } from '@skerry/api';
+import { parseDurationMs, parseMemoryMib, SkerryError } from '@skerry/api/base';
 import type { Context } from '../terminal/index.ts';
 
 /** A command as data: parsing, help, suggestions and the reference are made from it. */

@@ -1,4 +1,4 @@
-import { SkerryError } from '@skerry/api';
+import { SkerryError } from '@skerry/api/base';
 import { Args, type Command, isMany, type Option, type Positional } from './command.ts';
 import { GLOBAL_OPTIONS, GROUPS } from './globals.ts';
 import { unknownOption, unknownVerb } from './suggest.ts';

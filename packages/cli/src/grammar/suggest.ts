@@ -1,4 +1,4 @@
-import { SkerryError } from '@skerry/api';
+import { SkerryError } from '@skerry/api/base';
 
 /** What people who come from elsewhere type, and what it is called here. */
 const FOREIGN: Readonly<Record<string, string>> = {

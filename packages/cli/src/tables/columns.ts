@@ -1,4 +1,4 @@
-import type { Node, Vm } from '@skerry/api';
+import type { Node, Vm } from '@skerry/api/base';
 import type { Column } from './table.ts';
 
 /** A UUID v7 begins with the time, so things made together look alike: its end tells them apart. */

@@ -1,4 +1,4 @@
-import type { StartReport } from '@skerry/api';
+import type { StartReport } from '@skerry/api/base';
 import { padEnd, printable } from './text.ts';
 
 const BAR_COLUMNS = 40;

@@ -1,5 +1,5 @@
 import type { ConnectOptions, Skerry } from '@skerry/sdk';
-import { SkerryError } from '@skerry/api';
+import { SkerryError } from '@skerry/api/base';
 import type { Args, OutputFormat } from '../grammar/index.ts';
 import { Interrupts } from './interrupts.ts';
 import { Output } from './output.ts';

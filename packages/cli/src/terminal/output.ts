@@ -1,4 +1,4 @@
-import type { SkerryError } from '@skerry/api';
+import type { SkerryError } from '@skerry/api/base';
 import type { OutputFormat } from '../grammar/index.ts';
 import { type Column, printable, renderTable } from '../tables/index.ts';
 

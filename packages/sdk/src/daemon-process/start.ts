@@ -4,7 +4,7 @@ import { mkdir, open, readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { SkerryError } from '@skerry/api';
+import { SkerryError } from '@skerry/api/base';
 import { daemonLogPath, dataDir, distrust, type Endpoint, findEndpoint, runtimeDir } from './places.ts';
 
 const START_DEADLINE_MS = 15_000;

@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { SkerryError } from '@skerry/api';
+import { SkerryError } from '@skerry/api/base';
 import type { Document, LineCounter } from 'yaml';
 
 /** A YAML file that knows where in it each value stands. */

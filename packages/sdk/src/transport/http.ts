@@ -1,8 +1,14 @@
-import { Agent, type IncomingMessage, request as httpRequest } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { pipeline, type Readable } from 'node:stream';
 import type { Endpoint } from '../daemon-process/index.ts';
 import { connectionError, readProblem } from './problem.ts';
+
+/**
+ * Not imported: the import of a built-in module reads each of its exports, and http.WebSocket is a getter that loads all of
+ * undici (30 ms of Node 24).
+ */
+const { Agent, request: httpRequest } = process.getBuiltinModule('node:http');
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { type ErrorBody, SkerryError } from '@skerry/api';
+import { type ErrorBody, SkerryError } from '@skerry/api/base';
 
 const MAX_PROBLEM_BYTES = 4 * 1024 * 1024;
 

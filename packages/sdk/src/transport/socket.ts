@@ -1,5 +1,5 @@
 import WebSocket from 'ws';
-import { SkerryError } from '@skerry/api';
+import { SkerryError } from '@skerry/api/base';
 import type { HttpTransport } from './http.ts';
 import { connectionError, readProblem } from './problem.ts';
 

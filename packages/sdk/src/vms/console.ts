@@ -1,5 +1,5 @@
 import { Duplex } from 'node:stream';
-import { type ErrorBody, SkerryError } from '@skerry/api';
+import { type ErrorBody, SkerryError } from '@skerry/api/base';
 import WebSocket from 'ws';
 import type { OpenSocket } from './exec-process.ts';
 

@@ -1,4 +1,4 @@
-import { parseMemoryMib, type VmCreateInput } from '@skerry/api';
+import { parseMemoryMib, type VmCreateInput } from '@skerry/api/base';
 import { getDefaultClient, type Skerry } from '../client.ts';
 import { argvOf } from './exec.ts';
 import { type TaskOptions, VM } from './vm.ts';

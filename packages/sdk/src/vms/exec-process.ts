@@ -6,7 +6,7 @@ import {
   type ExecReply,
   type SignalName,
   SkerryError,
-} from '@skerry/api';
+} from '@skerry/api/base';
 import WebSocket from 'ws';
 import { argvOf, type ExecChunk, type ExecOptions, execRequest, type ExecResult } from './exec.ts';
 import { OutputQueue } from './output-queue.ts';

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { ExecRequestInput, TtySize } from '@skerry/api';
+import type { ExecRequestInput, TtySize } from '@skerry/api/base';
 
 /** How a command is given to `vm.exec`, and what comes back. The process itself is `exec-process.ts`. */
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { PassThrough, pipeline, Readable } from 'node:stream';
-import { type FileDigest, type FileEntry, SHA256_TRAILER, SkerryError } from '@skerry/api';
+import { type FileDigest, type FileEntry, SHA256_TRAILER, SkerryError } from '@skerry/api/base';
 import type { Skerry } from '../client.ts';
 import { connectionError } from '../transport/problem.ts';
 

@@ -1,4 +1,4 @@
-import type { SkerryError } from '@skerry/api';
+import type { SkerryError } from '@skerry/api/base';
 import type { ExecChunk } from './exec.ts';
 
 const PAUSE_BYTES = 1024 * 1024;

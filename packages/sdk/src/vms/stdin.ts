@@ -1,5 +1,5 @@
 import { Writable } from 'node:stream';
-import { CHANNEL_STDIN } from '@skerry/api';
+import { CHANNEL_STDIN } from '@skerry/api/base';
 import WebSocket from 'ws';
 
 /** Below every limit on the way; the agent's frames hold 64 KiB with their heads. */

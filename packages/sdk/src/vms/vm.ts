@@ -1,5 +1,5 @@
 import type { Duplex, Readable } from 'node:stream';
-import type { Vm, WaitCondition } from '@skerry/api';
+import type { Vm, WaitCondition } from '@skerry/api/base';
 import type { RunOptions, Skerry } from '../client.ts';
 import { openConsole } from './console.ts';
 import type { ExecProcess } from './exec-process.ts';

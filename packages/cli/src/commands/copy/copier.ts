@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { formatBytes, SkerryError } from '@skerry/api';
+import { formatBytes, SkerryError } from '@skerry/api/base';
 import type { Skerry, VM } from '@skerry/sdk';
 import type { Context } from '../../terminal/index.ts';
 import { type Entry, listLocal, localType, makeLocalDirectory, type Opened, openLocal, writeLocal } from './local.ts';

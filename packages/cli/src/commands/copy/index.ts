@@ -1,4 +1,4 @@
-import { formatBytes, SkerryError } from '@skerry/api';
+import { formatBytes, SkerryError } from '@skerry/api/base';
 import type { Command } from '../../grammar/index.ts';
 import { Copier } from './copier.ts';
 import { parsePlace } from './places.ts';

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { SkerryError } from '@skerry/api';
+import { SkerryError } from '@skerry/api/base';
 
 /** Files of this machine, as one end of a copy. */
 

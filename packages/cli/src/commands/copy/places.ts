@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { SkerryError } from '@skerry/api';
+import { SkerryError } from '@skerry/api/base';
 
 /** One end of a copy, as it is written: `VM:/path`, `NODE/VM:/path`, a path here, or `-`. */
 export type Place =
