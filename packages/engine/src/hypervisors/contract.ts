@@ -139,6 +139,8 @@ export interface Driver {
   capabilities(): DriverCapabilities;
   /** @throws SkerryError `unsupported` when the hypervisor is not installed or too old */
   probe(options?: WaitOptions): Promise<{ readonly version: string; readonly binary: string }>;
+  /** Equal for two launches exactly if one may be a clone of the other, made a template. */
+  fingerprint(launch: VmLaunch): Promise<string>;
   /**
    * Starts a VM; resolves once the hypervisor takes commands (the guest boots meanwhile). When it throws, nothing is left.
    * @param options timeoutMs default 20,000

@@ -23,6 +23,7 @@ import {
 } from '../jail/index.ts';
 import { MAX_MICROVM_DEVICES, MAX_Q35_DEVICES, qemuPlan } from './args.ts';
 import { machineExit } from './exit.ts';
+import { fingerprint } from './fingerprint.ts';
 import { lastRun, markRun } from './logs.ts';
 import { QemuMachine, type MachineDirs } from './machine.ts';
 import { vmPaths, type QemuPlan } from './plan.ts';
@@ -49,6 +50,7 @@ export function createQemuDriver({ jail, binary = 'qemu-system-x86_64' }: QemuDr
     name: 'qemu',
     capabilities: () => CAPABILITIES,
     probe: (options) => probe(binary, options),
+    fingerprint: (launch) => fingerprint(launch, binary),
     start: (launch, options) => start(launch, jail, binary, options),
     adopt: (dirs, options) => adopt(dirs, jail, options),
   };
