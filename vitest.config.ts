@@ -9,8 +9,6 @@ export default defineConfig({
   resolve: { conditions: ['source'] },
   ssr: { resolve: { conditions: ['source'], externalConditions: ['source'] } },
   test: {
-    // On a machine that others load too, a deadline passes now and then: CI asks once more, and the report names it.
-    retry: process.env['CI'] === 'true' ? 1 : 0,
     reporters: ['default', './scripts/reporter.ts'],
     execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'],
     projects: [
