@@ -171,11 +171,21 @@ void op_forward(uint32_t id, struct tlvs *);
 void op_service(uint32_t id, struct tlvs *);
 void op_power(uint32_t id, struct tlvs *);
 void op_identify(uint32_t id, struct tlvs *);
+void op_freeze(uint32_t id, struct tlvs *);
+void op_thaw(uint32_t id, struct tlvs *);
 
 bool exec_reaped(pid_t, int status);
 bool service_reaped(pid_t, int status);
 void service_shutdown(void);
 void service_log(int fd); /* where its output goes from now on */
+
+/* --- freeze.c: user processes, and only they, live in a control group of their own */
+void freezer_init(void);
+int freezer_fd(void); /* of the group's directory, for clone3; -1: there is none */
+bool freezer_frozen(void);
+
+/* --- keys.c */
+void fresh_keys(void);
 
 /* --- net.c */
 #define MAX_NICS 8
@@ -198,7 +208,8 @@ extern bool is_init;
 void init_mounts(void);
 void init_late_mounts(void);
 void init_modules(void);
-void init_root(void);
+bool init_root(void);
+int root_switch(const char *spec);
 void init_wait_device(const char *path, int timeout_ms);
 void ports_start(void);
 void ports_socket(const char *path);

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -74,6 +76,34 @@ static int set_text(const char *path, const struct tlv *v, const char *end) {
   return error == EROFS || error == ENOENT ? 0 : error;
 }
 
+static int set_root(const struct tlv *v) {
+  char spec[128];
+  if (v->len == 0 || v->len >= sizeof(spec) || !is_init) return EINVAL;
+  memcpy(spec, v->data, v->len);
+  spec[v->len] = 0;
+  return root_switch(spec);
+}
+
+#define RUN_DIR "/run/skerry"
+
+/* Whole or not at all, for those who watch it (inotify(7)): a program may hold secrets, connections, random state of its own. */
+static int set_generation(const struct tlv *v) {
+  if (mkdir(RUN_DIR, 0755) < 0 && errno != EEXIST) return errno;
+  int error = set_text(RUN_DIR "/.generation", v, "\n");
+  if (error == 0 && rename(RUN_DIR "/.generation", RUN_DIR "/generation") < 0) error = errno;
+  return error;
+}
+
+/* The kernel draws its own once, at the first look (drivers/char/random.c), and keeps it: over that file lies ours. */
+static int set_boot_id(const struct tlv *v) {
+  static bool mounted;
+  int error = set_text(RUN_DIR "/boot_id", v, "\n");
+  if (error != 0 || mounted || !is_init) return error;
+  if (mount(RUN_DIR "/boot_id", "/proc/sys/kernel/random/boot_id", NULL, MS_BIND, NULL) < 0) return errno;
+  mounted = true;
+  return 0;
+}
+
 static int set_hostname(const struct tlv *v) {
   if (sethostname((const char *)v->data, v->len) < 0) return errno;
   return set_text("/etc/hostname", v, "\n");
@@ -88,6 +118,22 @@ static int apply(struct tlvs *values, const char **step) {
   int error = 0;
   while (error == 0 && tlv_next(values, &v)) {
     switch (v.tag) {
+      case TAG_ROOT:
+        *step = "root disk";
+        error = set_root(&v);
+        break;
+      case TAG_GENERATION:
+        *step = RUN_DIR "/generation";
+        if (is_init) error = set_generation(&v);
+        break;
+      case TAG_BOOT_ID:
+        *step = "boot id";
+        if (is_init) error = set_boot_id(&v);
+        break;
+      case TAG_FRESH_KEYS:
+        *step = "ssh host keys";
+        if (is_init && tlv_number(&v) != 0) fresh_keys();
+        break;
       case TAG_SEED:
         *step = "random seed";
         error = reseed(v.data, v.len);

@@ -15,6 +15,8 @@
 #define MODULES "/lib/modules"
 #define ROOT_WAIT_MS 10000
 
+static bool late_mounted;
+
 static void mount_one(const char *fstype, const char *target, unsigned long flags, const char *options) {
   if (mount(fstype, target, fstype, flags, options) == 0) return;
   if (errno == ENOENT && mkdir(target, 0755) == 0 && mount(fstype, target, fstype, flags, options) == 0) return;
@@ -36,6 +38,7 @@ void init_mounts(void) {
 
 /* In the root that stays. */
 void init_late_mounts(void) {
+  late_mounted = true;
   mkdir("/dev/pts", 0755);
   mkdir("/dev/shm", 0755);
   mount_one("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=620,ptmxmode=666");
@@ -43,6 +46,7 @@ void init_late_mounts(void) {
   mount_one("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755");
   mount_one("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
   mount_one("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  freezer_init();
   if (symlink("/proc/self/fd", "/dev/fd") == 0) {
     if (symlink("/proc/self/fd/0", "/dev/stdin") < 0 || symlink("/proc/self/fd/1", "/dev/stdout") < 0 ||
         symlink("/proc/self/fd/2", "/dev/stderr") < 0) {
@@ -90,39 +94,44 @@ static bool mount_root(const char *device, const char *fstype) {
   return false;
 }
 
-/* skerry.root=vda[:fstype] in the kernel's command line; without it the initramfs stays the root. */
-void init_root(void) {
-  char *cmdline = read_file("/proc/cmdline", 16 * 1024, NULL), *rest = cmdline, *word, device[128];
-  const char *root = NULL;
-  while (rest != NULL && (word = strsep(&rest, " \n")) != NULL) {
-    if (strncmp(word, "skerry.root=", 12) == 0) root = word + 12;
-  }
-  if (root == NULL) {
-    free(cmdline);
-    return;
-  }
-  char *fstype = strchr(root, ':');
-  if (fstype != NULL) *fstype++ = 0;
-  snprintf(device, sizeof(device), "/dev/%s", strncmp(root, "/dev/", 5) == 0 ? root + 5 : root);
-  init_wait_device(device, ROOT_WAIT_MS);
-  mkdir("/newroot", 0755);
-  if (!mount_root(device, fstype)) {
-    /* The initramfs goes on as root, so that somebody can look: `exec` works there too. */
-    say("skerry-agent: root %s: %s", device, strerror(errno));
-    free(cmdline);
-    return;
-  }
-  static const char *const MOVED[] = {"dev", "proc", "sys"};
-  for (size_t i = 0; i < 3; i++) {
+/* What is mounted in the initramfs already goes along. */
+static void move_mounts(bool late) {
+  static const char *const MOVED[] = {"dev", "proc", "sys", "run", "tmp"};
+  for (size_t i = 0; i < (late ? 5 : 3); i++) {
     char from[16], to[32];
     snprintf(from, sizeof(from), "/%s", MOVED[i]);
     snprintf(to, sizeof(to), "/newroot/%s", MOVED[i]);
     mkdir(to, 0755);
     if (mount(from, to, NULL, MS_MOVE, NULL) < 0) say("skerry-agent: move %s: %s", from, strerror(errno));
   }
+}
+
+/* Makes the disk SPEC (vda[:fstype]) the root; errno of what failed. */
+int root_switch(const char *spec) {
+  char device[128], *fstype;
+  snprintf(device, sizeof(device), "/dev/%s", strncmp(spec, "/dev/", 5) == 0 ? spec + 5 : spec);
+  if ((fstype = strchr(device, ':')) != NULL) *fstype++ = 0;
+  init_wait_device(device, ROOT_WAIT_MS);
+  mkdir("/newroot", 0755);
+  if (!mount_root(device, fstype)) return errno;
+  move_mounts(late_mounted);
   /* switch_root(8)'s way: the disk over the initramfs, which can't be unmounted. */
-  if (chdir("/newroot") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0) {
-    say("skerry-agent: switch to %s: %s", device, strerror(errno));
+  return chdir("/newroot") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0 ? errno : 0;
+}
+
+/*
+ * skerry.root=vda[:fstype] in the kernel's command line; without it the initramfs stays the root. `later`: identify names
+ * the disk, for this machine becomes a template of others, which have one each.
+ */
+bool init_root(void) {
+  char *cmdline = read_file("/proc/cmdline", 16 * 1024, NULL), *rest = cmdline, *word;
+  const char *root = NULL;
+  while (rest != NULL && (word = strsep(&rest, " \n")) != NULL) {
+    if (strncmp(word, "skerry.root=", 12) == 0) root = word + 12;
   }
+  int error = root == NULL || strcmp(root, "later") == 0 ? 0 : root_switch(root);
+  /* The initramfs goes on as root, so that somebody can look: `exec` works there too. */
+  if (error != 0) say("skerry-agent: root %s: %s", root, strerror(error));
   free(cmdline);
+  return error == 0;
 }

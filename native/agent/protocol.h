@@ -44,6 +44,8 @@ enum op {
   OP_FORWARD = 10,
   OP_SERVICE = 11,
   OP_POWER = 12,
+  OP_FREEZE = 13,
+  OP_THAW = 14,
 };
 
 enum control {
@@ -92,6 +94,7 @@ enum tag {
   TAG_KERNEL = 5,
   TAG_STARTED_US = 6,
   TAG_READY_US = 7,
+  TAG_FROZEN = 8,
   TAG_ERRNO = 16,
   TAG_ERROR = 17,
   TAG_SEED = 32,
@@ -107,6 +110,10 @@ enum tag {
   TAG_ADDRESS = 42,
   TAG_GATEWAY = 43,
   TAG_MTU = 44,
+  TAG_ROOT = 45,
+  TAG_GENERATION = 46,
+  TAG_BOOT_ID = 47,
+  TAG_FRESH_KEYS = 48,
   TAG_ARG = 64,
   TAG_CWD = 65,
   TAG_USER = 66,

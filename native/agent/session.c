@@ -122,6 +122,7 @@ static void hello(const uint8_t *nonce) {
   bytes_string(&body, TAG_KERNEL, kernel.release);
   bytes_u64(&body, TAG_STARTED_US, started_us);
   bytes_u64(&body, TAG_READY_US, boot_us());
+  if (freezer_frozen()) bytes_u32(&body, TAG_FROZEN, 1);
   frame_send(FRAME_HELLO, 0, body.data, body.len);
   bytes_free(&body);
   session_flush();

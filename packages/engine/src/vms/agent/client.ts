@@ -60,6 +60,14 @@ export class Client extends EventEmitter<ClientEvents> implements AgentClient {
     await this.#call(OP.IDENTIFY, encodeIdentity(identity), 'identify', options);
   }
 
+  async freeze(options: CallOptions = {}): Promise<void> {
+    await this.#call(OP.FREEZE, new TlvWriter(), 'freeze', options);
+  }
+
+  async thaw(options: CallOptions = {}): Promise<void> {
+    await this.#call(OP.THAW, new TlvWriter(), 'thaw', options);
+  }
+
   exec(spec: ExecSpec, options: { signal?: AbortSignal | undefined } = {}): AgentProcess {
     return execute(this.#connection, spec, options.signal);
   }

@@ -71,5 +71,6 @@ function agree(connection: AgentConnection, values: Tlvs): AgentHello {
     kernel: values.string(TAG.KERNEL, 256),
     startedUs: values.number(TAG.STARTED_US),
     readyUs: values.number(TAG.READY_US),
+    frozen: values.has(TAG.FROZEN),
   };
 }

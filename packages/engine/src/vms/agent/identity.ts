@@ -8,10 +8,15 @@ import type { Identity, NicIdentity } from './types.ts';
 
 export function encodeIdentity(identity: Identity): TlvWriter {
   const values = new TlvWriter();
+  // First: files are written to the root that it makes.
+  values.string(TAG.ROOT, identity.root);
   if (identity.seed !== undefined) values.bytes(TAG.SEED, identity.seed);
   values.u64(TAG.UNIX_TIME_NS, identity.unixTimeNs);
   values.string(TAG.HOSTNAME, identity.hostname);
   values.string(TAG.MACHINE_ID, identity.machineId);
+  values.string(TAG.GENERATION, identity.generation);
+  values.string(TAG.BOOT_ID, identity.bootId);
+  if (identity.freshKeys === true) values.u32(TAG.FRESH_KEYS, 1);
   for (const entry of envEntries(identity.env)) values.string(TAG.ENV, entry);
   for (const nic of identity.nics ?? []) values.bytes(TAG.NIC, encodeNic(nic));
   if (identity.dns !== undefined || identity.search !== undefined) {

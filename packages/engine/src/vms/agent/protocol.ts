@@ -44,6 +44,8 @@ export const OP = {
   FORWARD: 10,
   SERVICE: 11,
   POWER: 12,
+  FREEZE: 13,
+  THAW: 14,
 } as const;
 
 export const CONTROL = { RESIZE: 1, SIGNAL: 2, CONNECTED: 3 } as const;
@@ -64,6 +66,7 @@ export const TAG = {
   KERNEL: 5,
   STARTED_US: 6,
   READY_US: 7,
+  FROZEN: 8,
   ERRNO: 16,
   ERROR: 17,
   SEED: 32,
@@ -79,6 +82,10 @@ export const TAG = {
   ADDRESS: 42,
   GATEWAY: 43,
   MTU: 44,
+  ROOT: 45,
+  GENERATION: 46,
+  BOOT_ID: 47,
+  FRESH_KEYS: 48,
   ARG: 64,
   CWD: 65,
   USER: 66,

@@ -7,6 +7,12 @@ export interface AgentClient extends AsyncDisposable {
   readonly connected: boolean;
   /** Makes the guest itself and no other; may be called again (a fork's new identity). */
   identify(identity: Identity, options?: CallOptions): Promise<void>;
+  /**
+   * User processes stand still until `thaw`, also for a later connection; commands are refused meanwhile.
+   * @throws SkerryError `unsupported` (no control groups in the guest), `timeout` (a process does not stop)
+   */
+  freeze(options?: CallOptions): Promise<void>;
+  thaw(options?: CallOptions): Promise<void>;
   exec(spec: ExecSpec, options?: { signal?: AbortSignal | undefined }): AgentProcess;
   /**
    * Writes a file: the old one stays until the new one is complete, checked and synced.
@@ -51,9 +57,19 @@ export interface AgentHello {
   /** Since the guest's kernel started: when the agent began, and when it answered this connection. */
   readonly startedUs: number;
   readonly readyUs: number;
+  /** Its user processes stand still: it is a fork that has no identity of its own yet. */
+  readonly frozen: boolean;
 }
 
 export interface Identity {
+  /** Disk to mount and make the root, `vda` or `vda:ext4`: of a clone, whose template had none mounted. */
+  root?: string | undefined;
+  /** A new UUID, for /run/skerry/generation, which programs can watch. */
+  generation?: string | undefined;
+  /** UUID over the kernel's own boot id: of a fork. */
+  bootId?: string | undefined;
+  /** Replaces the ssh server's keys, where there is one. */
+  freshKeys?: boolean | undefined;
   /** 32 to 256 random bytes for the guest's generator. */
   seed?: Uint8Array | undefined;
   unixTimeNs?: bigint | undefined;

@@ -1,0 +1,44 @@
+/* The ssh server's keys: those that came with an image, or with the machine that this one is a fork of, are others' as well. */
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+/* Removes DIR/PREFIX*. */
+static void remove_keys(const char *dir, const char *prefix) {
+  DIR *d = opendir(dir);
+  struct dirent *entry;
+  while (d != NULL && (entry = readdir(d)) != NULL) {
+    char path[512];
+    if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0) continue;
+    snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
+    unlink(path);
+  }
+  if (d != NULL) closedir(d);
+}
+
+/* Waits: the key has to be there before anything of the user's runs. Ed25519, as an RSA key takes seconds under emulation. */
+static void run(char *const *argv) {
+  static char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+  int status;
+  pid_t pid = vfork();
+  if (pid == 0) {
+    execve(argv[0], argv, env);
+    _exit(127);
+  }
+  if (pid < 0) return;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR);
+  if (status != 0) say("skerry-agent: %s failed (status %d)", argv[0], status);
+}
+
+void fresh_keys(void) {
+  static char *const openssh[] = {"/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/etc/ssh/ssh_host_ed25519_key", NULL};
+  static char *const dropbear[] = {"/usr/bin/dropbearkey", "-t", "ed25519", "-f", "/etc/dropbear/dropbear_ed25519_host_key", NULL};
+  remove_keys("/etc/ssh", "ssh_host_");
+  remove_keys("/etc/dropbear", "dropbear_");
+  if (access("/etc/ssh", W_OK) == 0 && access(openssh[0], X_OK) == 0) run(openssh);
+  if (access("/etc/dropbear", W_OK) == 0 && access(dropbear[0], X_OK) == 0) run(dropbear);
+}
