@@ -15,6 +15,7 @@ import {
   splitVmName,
   SwitchService,
   TaskService,
+  UsageService,
   VM_KIND,
   VmController,
   VmService,
@@ -65,10 +66,11 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
   const jail = await findJailHost();
   const driver = createQemuDriver({ jail });
   const warn = (line: string): void => log('warn', line);
+  const switches = new SwitchService({ runtimeDir: paths.runtimeDir, jail, log: warn });
   const networks = new NetworkService({
     networks: networkResources,
     vms: listVms,
-    switches: new SwitchService({ runtimeDir: paths.runtimeDir, jail, log: warn }),
+    switches,
     egress: new EgressService({ runtimeDir: paths.runtimeDir, jail, log: warn }),
   });
   const images = new ImageService({
@@ -127,6 +129,13 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     },
     forwardsChanged: syncForwards,
     onError,
+  });
+
+  const usage = new UsageService({
+    vms: listVms,
+    switchStats: () => switches.stats(),
+    templateBytes: async () => 0,
+    pools: async () => [],
   });
 
   /** Forwards follow the VMs: whatever changed their state, and whoever. */
@@ -188,6 +197,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     controller,
     vms: vmService,
     nodes: nodeService,
+    usage,
     recover,
     /** Lets go of everything: VMs, switch and ways out go on. */
     async close(): Promise<void> {

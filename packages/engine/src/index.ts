@@ -9,3 +9,4 @@ export * from './images/index.ts';
 export * from './networks/index.ts';
 export * from './vms/index.ts';
 export * from './nodes/index.ts';
+export * from './usage/index.ts';

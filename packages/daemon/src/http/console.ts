@@ -5,7 +5,7 @@ import { SkerryError } from '@skerry/api';
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyInstance } from 'fastify';
 import type { Platform } from '../platform.ts';
-import { routePath } from './json-routes.ts';
+import { routePath } from './routes.ts';
 import { finish, problemOf } from './problems.ts';
 
 /** The serial console: what was on it, then what comes, and keys the other way. */

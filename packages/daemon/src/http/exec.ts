@@ -4,7 +4,7 @@ import type { AgentProcess } from '@skerry/engine';
 import type { FastifyInstance } from 'fastify';
 import type { Readable } from 'node:stream';
 import type { Platform } from '../platform.ts';
-import { routePath } from './json-routes.ts';
+import { routePath } from './routes.ts';
 import { finish, problemOf } from './problems.ts';
 
 /** Commands in a guest over a WebSocket (the messages are in the contract, `streams.ts`). */

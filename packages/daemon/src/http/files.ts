@@ -2,7 +2,7 @@ import { GuestPath, OPERATIONS, SHA256_TRAILER, SkerryError, type FileDigest, ty
 import type { FastifyInstance } from 'fastify';
 import { Readable } from 'node:stream';
 import type { Platform } from '../platform.ts';
-import { closedSignal, routePath } from './json-routes.ts';
+import { closedSignal, routePath } from './routes.ts';
 
 /** Files of a guest, streamed: nothing is held in memory but what is under way. */
 export function fileRoutes(app: FastifyInstance, { vms }: Platform): void {

@@ -1,17 +1,8 @@
-import {
-  ImageBuild,
-  NodeUp,
-  OPERATIONS,
-  SkerryError,
-  VmCreate,
-  type DaemonInfo,
-  type OperationId,
-  type ResourceRef,
-  type Task,
-} from '@skerry/api';
+import { ImageBuild, NodeUp, OPERATIONS, SkerryError, VmCreate, type DaemonInfo } from '@skerry/api';
 import { refOf, specOf, type TaskContext } from '@skerry/engine';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import type { Platform } from '../platform.ts';
+import { closedSignal, workOf, type Handlers, type Params, type TaskPlan } from './routes.ts';
 
 /** Operations that answer with JSON: at once, or with the task that does the work. */
 
@@ -20,20 +11,10 @@ export interface DaemonFacts {
   stop(): void;
 }
 
-interface TaskPlan {
-  readonly description: string;
-  readonly target?: ResourceRef;
-  readonly run: (context: TaskContext) => Promise<unknown>;
-}
+export function jsonHandlers(platform: Platform, facts: DaemonFacts): Handlers {
+  const { vms, nodes, images, networks, tasks, events, host, usage } = platform;
 
-type Params = Readonly<Record<string, string>>;
-type Handler = (request: FastifyRequest, params: Params, reply: FastifyReply) => unknown;
-
-export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: DaemonFacts): void {
-  const { vms, nodes, images, networks, tasks, events, host } = platform;
-
-  /** What answers at once. */
-  const answers: Partial<Record<OperationId, Handler>> = {
+  const answers: Handlers['answers'] = {
     'daemon.info': () => facts.info(),
     'daemon.stop': () => {
       facts.stop();
@@ -41,6 +22,7 @@ export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: Daem
     },
     'host.info': () => host.info(),
     'host.doctor': () => host.doctor(),
+    'host.usage': () => usage.usage(),
     'vm.list': () => vms.list(),
     'vm.get': (_, { vm = '' }) => vms.get(vm),
     'vm.wait': async (request, { vm = '' }, reply) => {
@@ -64,7 +46,7 @@ export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: Daem
     },
   };
 
-  /** A verb on one VM. What can be seen to be wrong now is refused now, before there is a task. */
+  /** A verb on one VM. */
   const verb =
     (name: string, run: (id: string, context: TaskContext, body: unknown) => Promise<unknown>) =>
     async (request: FastifyRequest, params: Params): Promise<TaskPlan> => {
@@ -76,7 +58,7 @@ export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: Daem
       };
     };
 
-  const works: Partial<Record<OperationId, (request: FastifyRequest, params: Params) => Promise<TaskPlan>>> = {
+  const works: Handlers['works'] = {
     'vm.create': async (request) => {
       const input = VmCreate.parse(request.body);
       await host.profile(); // without a hypervisor nothing is begun
@@ -161,49 +143,5 @@ export function jsonRoutes(app: FastifyInstance, platform: Platform, facts: Daem
     }),
   };
 
-  for (const [id, handler] of Object.entries(answers)) {
-    route(app, id as OperationId, async (request, params, reply) => handler(request, params, reply));
-  }
-  for (const [id, plan] of Object.entries(works)) {
-    route(app, id as OperationId, async (request, params): Promise<Task> => {
-      const { description, target, run } = await plan(request, params);
-      return tasks.start({ kind: id, description, run, ...(target === undefined ? {} : { target }) });
-    });
-  }
-}
-
-/** Registers one operation where the contract says it is. */
-function route(app: FastifyInstance, id: OperationId, handler: Handler): void {
-  const { method, kind } = OPERATIONS[id];
-  app.route({
-    method,
-    url: routePath(id),
-    handler: async (request, reply) => {
-      const result = await handler(request, request.params as Params, reply);
-      return reply.code(kind === 'task' ? 202 : 200).send(result);
-    },
-  });
-}
-
-/** '/vms/{vm}' as the router wants it, without the prefix of the scope. */
-export function routePath(id: OperationId): string {
-  return OPERATIONS[id].path.replace(/\{(\w+)\}/g, ':$1');
-}
-
-/** Aborted when the caller goes away. */
-export function closedSignal(reply: FastifyReply): AbortSignal {
-  const closed = new AbortController();
-  // Of the answer, not of the connection: that is kept for the next request.
-  reply.raw.once('close', () => closed.abort());
-  return closed.signal;
-}
-
-function workOf(context: TaskContext) {
-  return {
-    signal: context.signal,
-    onProgress: (message: string, fraction?: number) => {
-      context.progress(message, fraction);
-      context.log(message);
-    },
-  };
+  return { answers, works };
 }

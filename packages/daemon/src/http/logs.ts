@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import { OPERATIONS } from '@skerry/api';
 import type { FastifyInstance } from 'fastify';
 import type { Platform } from '../platform.ts';
-import { closedSignal, routePath } from './json-routes.ts';
+import { closedSignal, routePath } from './routes.ts';
 
 /** A log file that QEMU appends to, from its beginning and, if wanted, on. */
 

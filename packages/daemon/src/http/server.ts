@@ -5,9 +5,10 @@ import type { Platform } from '../platform.ts';
 import { consoleRoutes } from './console.ts';
 import { execRoutes } from './exec.ts';
 import { fileRoutes } from './files.ts';
-import { jsonRoutes, type DaemonFacts } from './json-routes.ts';
+import { jsonHandlers, type DaemonFacts } from './json-routes.ts';
 import { logRoutes } from './logs.ts';
 import { problemOf } from './problems.ts';
+import { refuseTheRest, serve } from './routes.ts';
 import { streamRoutes } from './streams.ts';
 
 /** HTTP and WebSocket on top of the platform. Errors are problem details (RFC 9457) with our code and remedy. */
@@ -42,12 +43,14 @@ export async function createServer(platform: Platform, facts: DaemonFacts): Prom
   });
   await app.register(
     async (scope) => {
-      jsonRoutes(scope, platform, facts);
+      serve(scope, platform.tasks, jsonHandlers(platform, facts));
+      // Once Platform is a ClonePlatform: serve(scope, platform.tasks, cloneHandlers(platform)), without json-routes' 'vm.start'.
       streamRoutes(scope, platform);
       fileRoutes(scope, platform);
       logRoutes(scope, platform);
       execRoutes(scope, platform);
       consoleRoutes(scope, platform);
+      refuseTheRest(scope);
     },
     { prefix: API_PREFIX },
   );

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { OPERATIONS } from '@skerry/api';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Platform } from '../platform.ts';
-import { closedSignal, routePath } from './json-routes.ts';
+import { closedSignal, routePath } from './routes.ts';
 
 /** Operations that go on answering: a JSON value a line, until they end or the caller leaves. */
 export function streamRoutes(app: FastifyInstance, { tasks, events }: Platform): void {

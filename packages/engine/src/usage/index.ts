@@ -1,0 +1,1 @@
+export { UsageService, type UsagePorts } from './service.ts';
