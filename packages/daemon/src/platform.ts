@@ -3,9 +3,11 @@ import {
   createQemuDriver,
   EgressService,
   EventLog,
+  ForkService,
   findJailHost,
   ForwardService,
   ImageService,
+  isAlive,
   NETWORK_KIND,
   NetworkService,
   NODE_KIND,
@@ -15,10 +17,12 @@ import {
   splitVmName,
   SwitchService,
   TaskService,
+  UidClaims,
   UsageService,
   VM_KIND,
   VmController,
   VmService,
+  type WorkOptions,
 } from '@skerry/engine';
 import {
   parseDurationMs,
@@ -28,11 +32,14 @@ import {
   type NetworkStatus,
   type NodeSpec,
   type NodeStatus,
+  type TemplateBuild,
+  type TemplatePolicy,
   type Vm,
   type VmSpec,
   type VmStatus,
 } from '@skerry/api';
 import { bootBuilder } from './builder.ts';
+import { buildTemplateFor, templateService } from './templates.ts';
 import { HostService } from './host.ts';
 import type { DaemonPaths } from './paths.ts';
 
@@ -82,8 +89,12 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
       void events.emit({ type: `kernel.build-${state}`, message });
     },
   });
+  const uids = new UidClaims();
+  const templates = templateService({ paths, driver, host, uids, events });
   const controller = new VmController({
     vms,
+    templates,
+    uids,
     events,
     driver,
     images,
@@ -114,6 +125,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
       await forwarding.assertPortsFree([...others, ...forwards.map((forward) => portForward(vmId ?? '', forward))]);
     },
   });
+  const forks = new ForkService({ vms, service: vmService, controller, images, networks, events });
   const nodeService = new NodeService({
     nodes,
     vms: vmService,
@@ -154,7 +166,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
   /** Finds what runs; nothing is started twice. */
   const recover = async () => {
     const startedAtMs = performance.now();
-    await tasks.recover();
+    await Promise.all([tasks.recover(), templates.recover()]);
     const counts = { adopted: 0, ended: 0 };
     await Promise.all(
       (await listVms()).map(async (vm) => {
@@ -194,6 +206,18 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     host,
     images,
     networks,
+    templates: {
+      list: () => templates.list(),
+      get: (ref: string) => templates.get(ref),
+      delete: (ref: string) => templates.delete(ref),
+      prune: (which: { readonly unusedForMs: number }) => templates.prune(which),
+      async setPolicy(image: string, policy: TemplatePolicy) {
+        await images.get(image);
+        return templates.setPolicy(image, policy);
+      },
+      build: (wanted: TemplateBuild, work: WorkOptions) => buildTemplateFor({ templates, images, host }, wanted, work),
+    },
+    forks,
     controller,
     vms: vmService,
     nodes: nodeService,
@@ -203,6 +227,9 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     async close(): Promise<void> {
       following.abort();
       await images.close();
+      await templates.close();
+      // A host without VMs has no process of ours once the daemon is stopped.
+      if ((await listVms()).every(({ status }) => !isAlive(status.state))) await templates.clear();
       await tasks.close({ timeoutMs: 5000 });
       await forwarding.close();
       await controller.close();

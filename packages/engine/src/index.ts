@@ -8,5 +8,6 @@ export { type StartOptions } from './hosts/index.ts';
 export * from './images/index.ts';
 export * from './networks/index.ts';
 export * from './vms/index.ts';
+export * from './templates/index.ts';
 export * from './nodes/index.ts';
 export * from './usage/index.ts';

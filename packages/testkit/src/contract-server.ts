@@ -8,12 +8,15 @@ import type { Readable } from 'node:stream';
 import websocket from '@fastify/websocket';
 import { type ExecRequest, SkerryError, type Task, type Vm, VmCreate } from '@skerry/api';
 import fastify from 'fastify';
+import { cloneRoutes, type CloneEntries } from './contract-clones.ts';
+
+export { nodeOf } from './contract-clones.ts';
 
 /**
  * A small real server that speaks the contract's HTTP and WebSockets on a unix socket: its VMs are entries in a map, and
  * what is executed in one is a process of this machine. The daemon itself is tested in tests/system.
  */
-export interface TestDaemon extends AsyncDisposable {
+export interface TestDaemon extends AsyncDisposable, CloneEntries {
   readonly socketPath: string;
   readonly directory: string;
   readonly vms: Map<string, Vm>;
@@ -55,6 +58,12 @@ export function vmOf(name: string, spec: Partial<Vm['spec']> = {}, status: Parti
     status: { state: 'stopped', health: 'none', nics: [], warnings: [], restarts: 0, ...status },
   };
 }
+
+const AFTER_VERB: Readonly<Record<string, Vm['spec']['power']>> = {
+  pause: 'paused',
+  resume: 'running',
+  suspend: 'suspended',
+};
 
 export async function startTestDaemon(): Promise<TestDaemon> {
   const directory = await mkdtemp(join(tmpdir(), 'skerry-sdk-'));
@@ -102,24 +111,34 @@ export async function startTestDaemon(): Promise<TestDaemon> {
     while (!task.cancelRequested) await new Promise((resolve) => setTimeout(resolve, 5));
     throw new SkerryError('cancelled', 'Cancelled');
   };
-  const start = async (task: Task, vm: Vm): Promise<Vm> => {
-    task.progress = { message: 'booting', fraction: 0.5 };
+  const start = async (task: Task, vm: Vm, discardMemory = true): Promise<Vm> => {
+    const resumes = vm.status.state === 'suspended' && !discardMemory;
+    task.progress = { message: resumes ? 'resuming' : 'booting', fraction: 0.5 };
     if (vm.name === 'slow') await untilCancelled(task);
     await new Promise((resolve) => setTimeout(resolve, 10));
     vm.status = { ...vm.status, state: 'running' };
     return vm;
   };
 
+  const clones = cloneRoutes(app, { vms, find, accept });
   app.get('/v1/vms', () => [...vms.values()]);
   app.get<{ Params: { vm: string } }>('/v1/vms/:vm', ({ params }) => find(params.vm));
   app.post('/v1/vms', ({ body }, reply) => {
     const parsed = VmCreate.safeParse(body);
     if (!parsed.success) throw new SkerryError('invalid', parsed.error.message, { remedy: 'See --help.' });
-    const { name, start: started, ephemeral, image, cpus, memoryMib, env, command } = parsed.data;
+    const { name, start: started, ephemeral, image, cpus, memoryMib, env, command, cold } = parsed.data;
     if ([...vms.values()].some((vm) => vm.name === name)) {
       throw new SkerryError('conflict', `There is a VM '${name}' already`, { remedy: 'Take another name.' });
     }
-    const vm = vmOf(name, { ephemeral, image, cpus, memoryMib: memoryMib ?? 128, env, ...(command && { command }) });
+    const vm = vmOf(name, {
+      ephemeral,
+      image,
+      cpus,
+      memoryMib: memoryMib ?? 128,
+      env,
+      cold,
+      ...(command && { command }),
+    });
     void reply.code(202);
     return accept('vm.create', async (task) => {
       vms.set(vm.id, vm);
@@ -131,18 +150,19 @@ export async function startTestDaemon(): Promise<TestDaemon> {
       }
     });
   });
-  app.post<{ Params: { vm: string; verb: string } }>('/v1/vms/:vm/:verb', ({ params, body }, reply) => {
+  type VerbRoute = { Params: { vm: string; verb: string }; Querystring: { discardMemory?: string } };
+  app.post<VerbRoute>('/v1/vms/:vm/:verb', ({ params, body, query }, reply) => {
     const vm = find(params.vm);
     if (params.verb === 'wait') return vm;
     void reply.code(202);
     return accept(`vm.${params.verb}`, async (task) => {
-      if (params.verb === 'start' || params.verb === 'restart') return start(task, vm);
+      if (params.verb === 'start') return start(task, vm, query.discardMemory === 'true');
+      if (params.verb === 'restart') return start(task, vm);
       if (vm.name === 'stuck') throw new SkerryError('timeout', 'It does not answer', { remedy: 'Kill it.' });
       task.progress = { message: JSON.stringify(body ?? null) };
-      vm.status = {
-        ...vm.status,
-        state: params.verb === 'pause' ? 'paused' : params.verb === 'resume' ? 'running' : 'stopped',
-      };
+      const state = AFTER_VERB[params.verb] ?? 'stopped';
+      vm.spec = { ...vm.spec, power: state };
+      vm.status = { ...vm.status, state };
       return vm;
     });
   });
@@ -274,6 +294,7 @@ export async function startTestDaemon(): Promise<TestDaemon> {
 
   await app.listen({ path: socketPath });
   return {
+    ...clones,
     socketPath,
     directory,
     filesDir,

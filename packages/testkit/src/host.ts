@@ -262,9 +262,10 @@ export class TestHost implements AsyncDisposable {
   }
 
   async #expected(): Promise<Expected> {
-    if (!this.#isRunning) return { daemonPid: undefined, vmIds: [], runningIds: [] };
-    const vms = await this.client.call('vm.list');
+    if (!this.#isRunning) return { daemonPid: undefined, vmIds: [], runningIds: [], templateIds: [] };
+    const [vms, templates] = await Promise.all([this.client.call('vm.list'), this.client.call('template.list')]);
     return {
+      templateIds: templates.map(({ id }) => id),
       daemonPid: this.#daemon?.pid,
       vmIds: vms.map((vm) => vm.id),
       runningIds: vms.filter((vm) => vm.status.process !== undefined).map((vm) => vm.id),

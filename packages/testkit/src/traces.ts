@@ -15,6 +15,7 @@ export interface Expected {
   readonly vmIds: readonly string[];
   /** VMs that have a process; while there is one, the switch and the ways out may run, too. */
   readonly runningIds: readonly string[];
+  readonly templateIds: readonly string[];
 }
 
 interface Process {
@@ -65,12 +66,16 @@ export async function removeTraces(dirs: HostDirs): Promise<void> {
   for (const group of groups) await rmdir(group).catch(() => undefined);
 }
 
-function allowance({ dataDir, runtimeDir }: HostDirs, { daemonPid, vmIds, runningIds }: Expected) {
+function allowance({ dataDir, runtimeDir }: HostDirs, { daemonPid, vmIds, runningIds, templateIds }: Expected) {
   const shortIds = runningIds.map((id) => id.replaceAll('-', '').slice(-12));
   const isShared = (text: string): boolean =>
     runningIds.length > 0 && ['switch', 'egress'].some((name) => text.includes(join(runtimeDir, name)));
+  const isOfTemplate = (text: string): boolean =>
+    templateIds.some((id) => text.includes(join(runtimeDir, 't', id.slice(0, 12))));
   const isOfVm = (text: string): boolean =>
-    runningIds.some((id) => text.includes(id)) || shortIds.some((id) => text.includes(`/v/${id}`));
+    isOfTemplate(text) ||
+    runningIds.some((id) => text.includes(id)) ||
+    shortIds.some((id) => text.includes(`/v/${id}`));
   return {
     /** Those that run for a VM, or for all; with their children. */
     processes(all: readonly Process[]): Set<number> {

@@ -23,7 +23,7 @@ type MaybePromise<T> = T | Promise<T>;
 export interface ClonePlatform {
   readonly vms: {
     get(ref: string): Promise<Vm>;
-    start(id: string, options: { readonly discardMemory: boolean }, work: Work): Promise<Vm>;
+    start(id: string, work: Work, options: { readonly discardMemory: boolean }): Promise<Vm>;
     suspend(id: string, work: Work): Promise<Vm>;
   };
   readonly nodes: { get(ref: string): Promise<Node> };
@@ -36,14 +36,14 @@ export interface ClonePlatform {
     setPolicy(image: string, policy: TemplatePolicy): Promise<{ image: string; policy: TemplatePolicy }>;
   };
   readonly forks: { fork(vmId: string, wanted: VmFork, work: Work): Promise<readonly Vm[]> };
-  readonly nodeCopies: {
+  readonly nodeCopies?: {
     fork(nodeId: string, wanted: { readonly name: string }, work: Work): Promise<Node>;
     save(nodeId: string, wanted: { readonly name: string }, work: Work): Promise<NodeSave>;
     saves(nodeId: string): MaybePromise<readonly NodeSave[]>;
     restore(nodeId: string, save: string, work: Work): Promise<Node>;
     deleteSave(nodeId: string, save: string, work: Work): Promise<void>;
   };
-  readonly pools: {
+  readonly pools?: {
     list(): MaybePromise<readonly Pool[]>;
     set(image: string, wanted: PoolSet): Promise<Pool>;
   };
@@ -55,9 +55,15 @@ export function cloneHandlers({ vms, nodes, templates, forks, nodeCopies, pools 
     'template.get': (_, { template = '' }) => templates.get(template),
     'template.policy': (request, { image = '' }) =>
       templates.setPolicy(image, OPERATIONS['template.policy'].body.parse(request.body).policy),
-    'node.saves': async (_, { node = '' }) => nodeCopies.saves((await nodes.get(node)).id),
-    'pool.list': () => pools.list(),
-    'pool.set': (request, { image = '' }) => pools.set(image, PoolSet.parse(request.body)),
+    ...(nodeCopies === undefined
+      ? {}
+      : { 'node.saves': async (_, { node = '' }) => nodeCopies.saves((await nodes.get(node)).id) }),
+    ...(pools === undefined
+      ? {}
+      : {
+          'pool.list': () => pools.list(),
+          'pool.set': (request, { image = '' }) => pools.set(image, PoolSet.parse(request.body)),
+        }),
   };
 
   const works: Handlers['works'] = {
@@ -88,7 +94,7 @@ export function cloneHandlers({ vms, nodes, templates, forks, nodeCopies, pools 
       return {
         description: `Start ${vm.name}`,
         target: refOf(vm),
-        run: (context) => vms.start(vm.id, { discardMemory }, workOf(context)),
+        run: (context) => vms.start(vm.id, workOf(context), { discardMemory }),
       };
     },
     'vm.suspend': async (_, params) => {
@@ -108,6 +114,16 @@ export function cloneHandlers({ vms, nodes, templates, forks, nodeCopies, pools 
         run: (context) => forks.fork(vm.id, wanted, workOf(context)),
       };
     },
+    ...(nodeCopies === undefined ? {} : copyWorks(nodes, nodeCopies)),
+  };
+  return { answers, works };
+}
+
+function copyWorks(
+  nodes: ClonePlatform['nodes'],
+  nodeCopies: NonNullable<ClonePlatform['nodeCopies']>,
+): Handlers['works'] {
+  return {
     'node.fork': async (request, params) => {
       const wanted = OPERATIONS['node.fork'].body.parse(request.body);
       const node = await nodes.get(params['node'] ?? '');
@@ -147,5 +163,4 @@ export function cloneHandlers({ vms, nodes, templates, forks, nodeCopies, pools 
       };
     },
   };
-  return { answers, works };
 }

@@ -84,7 +84,6 @@ export function jsonHandlers(platform: Platform, facts: DaemonFacts): Handlers {
         },
       };
     },
-    'vm.start': verb('Start', (id, context) => vms.start(id, workOf(context))),
     'vm.stop': verb('Stop', (id, context, body) =>
       vms.stop(id, workOf(context), OPERATIONS['vm.stop'].body.parse(body)),
     ),

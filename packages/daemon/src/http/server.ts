@@ -2,6 +2,7 @@ import websocket from '@fastify/websocket';
 import { API_PREFIX, ERROR_KINDS, SkerryError } from '@skerry/api';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Platform } from '../platform.ts';
+import { cloneHandlers } from './clone-routes.ts';
 import { consoleRoutes } from './console.ts';
 import { execRoutes } from './exec.ts';
 import { fileRoutes } from './files.ts';
@@ -44,7 +45,7 @@ export async function createServer(platform: Platform, facts: DaemonFacts): Prom
   await app.register(
     async (scope) => {
       serve(scope, platform.tasks, jsonHandlers(platform, facts));
-      // Once Platform is a ClonePlatform: serve(scope, platform.tasks, cloneHandlers(platform)), without json-routes' 'vm.start'.
+      serve(scope, platform.tasks, cloneHandlers(platform));
       streamRoutes(scope, platform);
       fileRoutes(scope, platform);
       logRoutes(scope, platform);

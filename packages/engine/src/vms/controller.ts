@@ -1,16 +1,21 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SkerryError, type Vm, type VmExit, type VmHealth, type VmSpec, type VmStatus } from '@skerry/api';
+import { SkerryError, type Vm, type VmExit, type VmSpec, type VmStatus } from '@skerry/api';
 import type { EventLog } from '../events/index.ts';
 import type { Driver, Machine, MachineExit } from '../hypervisors/index.ts';
 import { refOf, type Resources } from '../store/index.ts';
 import { exitOf, farewellOnConsole, type Farewell } from './exits.ts';
+import { AgentFollower, setStatus } from './follow.ts';
 import { KeyedQueue } from './keyed-queue.ts';
 import type { HostProfile, LaunchDirs } from './launch.ts';
-import { AGENT_TIMEOUT_MS, LiveVm, startVm, type LiveVmOptions } from './live.ts';
+import { LiveVm } from './live.ts';
 import { keepLogsShort } from './logs.ts';
-import { endedStatus, isAlive, nextStep, runningStatus, shortId, withHealth } from './model.ts';
-import type { VmImages, VmNetworks, WorkOptions } from './ports.ts';
+import { removeMemory, savedMemory, wasUsed } from './memory.ts';
+import { endedStatus, isAlive, nextStep, runningStatus, shortId, suspendedStatus } from './model.ts';
+import type { VmImages, VmNetworks, VmTemplates, WorkOptions } from './ports.ts';
+import { resumeVm, saveMemory } from './resume.ts';
+import { startVm } from './start.ts';
+import type { UidClaims } from './uids.ts';
 import { Waterfall } from './waterfall.ts';
 
 /** Makes each VM what its spec says. First start, a verb, and a restart of the daemon all come through `converge`. */
@@ -21,6 +26,8 @@ export interface ControllerPorts {
   readonly driver: Driver;
   readonly images: VmImages;
   readonly networks: VmNetworks;
+  readonly templates: VmTemplates;
+  readonly uids: UidClaims;
   readonly dataDir: string;
   readonly runtimeDir: string;
   readonly host: () => Promise<HostProfile>;
@@ -34,7 +41,6 @@ export interface StopOptions {
   readonly timeoutMs: number;
 }
 
-const AGENT_LOST_GRACE_MS = 1000;
 const DEFAULT_STOP: StopOptions = { timeoutMs: 10_000 };
 
 export class VmController {
@@ -44,10 +50,16 @@ export class VmController {
   /** VMs that are being ended by us: how. */
   readonly #ending = new Map<string, 'stop' | 'kill'>();
   readonly #stopCutting: () => void;
+  readonly #follower: AgentFollower;
   #isClosed = false;
 
   constructor(ports: ControllerPorts) {
     this.#ports = ports;
+    this.#follower = new AgentFollower(
+      ports,
+      (id, live) => !this.#isClosed && this.#live.get(id) === live && live.machine.state() !== 'ended',
+      (id) => this.#ending.has(id),
+    );
     this.#stopCutting = keepLogsShort(() => this.#live.values(), ports.onError);
   }
 
@@ -72,9 +84,24 @@ export class VmController {
         }
         if (step === 'start') await this.#start(vm, work);
         else if (step === 'stop') await this.#stop(vm, stop);
-        else if (step === 'suspend') throw new SkerryError('unsupported', 'Not yet: suspend');
+        else if (step === 'suspend') await this.#suspend(vm, work);
         else await this.#pauseOrResume(vm, step);
       }
+    });
+  }
+
+  /** What needs a VM as it is for a while, in turn with everything else that is done with it. */
+  exclusively<T>(id: string, body: (vm: Vm, live: LiveVm | undefined) => Promise<T>): Promise<T> {
+    return this.#queue.run(id, async () => body((await this.#ports.vms.get(id)) as Vm, this.#live.get(id)));
+  }
+
+  /** Gives up the memory of one that is suspended; its disk stays as it is, as after a power cut. */
+  async discardMemory(id: string): Promise<void> {
+    await this.#queue.run(id, async () => {
+      await this.#setStatus(id, ({ suspendedAt: _, ...status }) =>
+        status.state === 'suspended' ? { ...status, state: 'stopped' } : status,
+      );
+      if (this.#live.get(id) === undefined) await removeMemory(this.dirs(id).dir);
     });
   }
 
@@ -95,11 +122,11 @@ export class VmController {
       if (found.state === 'alive') {
         return (await this.#adoptAlive(vm, found.machine)) ? 'adopted' : 'absent';
       }
-      if (vm.status.state === 'deleting' || vm.status.state === 'stopped' || vm.status.state === 'crashed')
-        return 'absent';
-      if (vm.status.state === 'starting') {
+      const { state } = vm.status;
+      if (state === 'deleting' || state === 'stopped' || state === 'crashed' || state === 'suspended') return 'absent';
+      if (state === 'starting') {
         // Its start was cut off, and what is recorded there may be the end of the run before: begin it again.
-        await this.#setStatus(vm.id, (status) => ({ ...status, state: 'stopped' }));
+        await this.#notStarted(vm.id);
         return 'absent';
       }
       const lost: MachineExit = {
@@ -110,7 +137,8 @@ export class VmController {
         atMs: Date.now(),
       };
       const farewell = await farewellOnConsole(join(dir, 'console.log'));
-      const wanted = vm.status.state === 'stopping' ? 'stop' : undefined;
+      // A daemon that died while it ended the VM: the wish was written first.
+      const wanted = state === 'stopping' ? 'stop' : vm.spec.power === 'stopped' ? 'kill' : undefined;
       await this.#ended(vm, exitOf(found.state === 'ended' ? found.exit : lost, farewell, wanted), farewell);
       return 'ended';
     });
@@ -126,7 +154,7 @@ export class VmController {
   }
 
   async #start(vm: Vm, work: WorkOptions): Promise<void> {
-    const { events, images, host } = this.#ports;
+    const { events, images, host, uids } = this.#ports;
     const waterfall = new Waterfall();
     const dirs = this.dirs(vm.id);
     // Not awaited: a daemon that dies now finds the process by its directory, whatever the status says.
@@ -143,14 +171,15 @@ export class VmController {
         mkdir(dirs.runtimeDir, { recursive: true, mode: 0o700 }),
       ]);
       const [boot, profile] = await Promise.all([images.bootFiles(vm.spec, vm.status.imageDigest, work), host()]);
-      uid = profile.allocateUid?.(this.#usedUids());
-      if (uid !== undefined) this.#claimedUids.add(uid);
-      const { live, report } = await startVm(
-        this.#ports,
-        { vm, boot, host: { ...profile, uid }, dirs, waterfall },
-        this.#liveOptions(vm.id),
-        work,
-      );
+      uid = uids.claim(profile);
+      const input = { vm, boot, host: { ...profile, uid }, dirs, waterfall };
+      const memory = await savedMemory(dirs.dir);
+      // What the guest went on from already is of no use any more.
+      if (memory === undefined && vm.status.suspendedAt !== undefined) await removeMemory(dirs.dir);
+      const { live, report } =
+        memory === undefined
+          ? await startVm(this.#ports, input, this.#follower.optionsFor(vm.id), work)
+          : await resumeVm(this.#ports, input, memory, this.#follower.optionsFor(vm.id), work);
       await marked;
       this.#hold(vm, live);
       await this.#setStatus(vm.id, (status) => ({
@@ -168,18 +197,14 @@ export class VmController {
     } catch (error) {
       const problem = SkerryError.from(error);
       await marked.catch(() => undefined);
-      await this.#ports.vms.update(vm.id, ({ spec, status }) => ({
-        spec: { ...spec, power: 'stopped' },
-        status: { ...status, state: 'stopped', message: `it did not start: ${problem.message}` },
-      }));
+      uids.release(uid);
+      await this.#notStarted(vm.id, `it did not start: ${problem.message}`);
       void events.emit({
         type: 'vm.start-failed',
         subject: refOf(vm),
         message: `${vm.name} did not start: ${problem.message}`,
       });
       throw problem;
-    } finally {
-      if (uid !== undefined) this.#claimedUids.delete(uid);
     }
   }
 
@@ -200,6 +225,31 @@ export class VmController {
     }
     const exit = await live.machine.kill();
     await this.#release(vm, live, exit);
+  }
+
+  /** Its memory goes to disk, then its process ends. */
+  async #suspend(vm: Vm, { signal }: WorkOptions): Promise<void> {
+    const live = this.#live.get(vm.id);
+    if (live === undefined) throw new SkerryError('internal', `${vm.name} runs, and nobody holds it`);
+    const { dir } = this.dirs(vm.id);
+    live.watchHealth(undefined);
+    try {
+      await saveMemory(vm, live, dir, signal);
+    } catch (error) {
+      await this.#ports.vms.update(vm.id, ({ spec, status }) => ({
+        spec: { ...spec, power: status.state === 'paused' ? 'paused' : 'running' },
+      }));
+      live.watchHealth(vm.spec.health);
+      throw error;
+    }
+    // From here on the memory on disk counts: a daemon that dies now finds a VM that is suspended.
+    await this.#setStatus(vm.id, (status) => suspendedStatus(status));
+    this.#live.delete(vm.id);
+    await live.machine.kill();
+    live.detach();
+    this.#ports.uids.release(live.uid);
+    await this.#ports.networks.detach(vm.id);
+    void this.#ports.events.emit({ type: 'vm.suspended', subject: refOf(vm), message: `${vm.name} suspended` });
   }
 
   async #pauseOrResume(vm: Vm, step: 'pause' | 'resume'): Promise<void> {
@@ -229,69 +279,38 @@ export class VmController {
     void this.#ports.events.emit({ type: 'vm.deleted', subject: refOf(vm), message: `${vm.name} deleted` });
   }
 
+  /** Nothing of it runs: what it is depends on whether it has saved memory to go on from. */
+  async #notStarted(id: string, message?: string): Promise<void> {
+    const hasMemory = (await savedMemory(this.dirs(id).dir).catch(() => undefined)) !== undefined;
+    await this.#ports.vms.update(id, ({ spec, status }) => {
+      const now = hasMemory ? suspendedStatus(status) : { ...status, state: 'stopped' as const };
+      if (message === undefined) return { status: now };
+      return { spec: { ...spec, power: hasMemory ? 'suspended' : 'stopped' }, status: { ...now, message } };
+    });
+  }
+
   /** @returns false if it was not worth keeping */
   async #adoptAlive(vm: Vm, machine: Machine): Promise<boolean> {
-    const live = new LiveVm(machine, vm.status.process?.uid, this.#liveOptions(vm.id));
+    const live = new LiveVm(machine, vm.status.process?.uid, this.#follower.optionsFor(vm.id));
     const { state } = vm.status;
-    if (!isAlive(state) && state !== 'stopping' && state !== 'deleting') {
+    const { dir } = this.dirs(vm.id);
+    const resumed = state === 'starting' && (await wasUsed(dir));
+    if (!isAlive(state) && state !== 'stopping' && state !== 'deleting' && !resumed) {
       // Its start was cut off before the guest had its identity, perhaps before the store had the word 'starting':
-      // begin it again, on the same disk.
+      // begin it again, on the same disk. Or its memory is saved, and only its process was left to end.
       await machine.kill();
-      await this.#setStatus(vm.id, (status) => ({ ...status, state: 'stopped' }));
+      await this.#notStarted(vm.id);
       return false;
     }
+    this.#ports.uids.adopt(live.uid);
     this.#hold(vm, live);
     if (state === 'deleting') return true;
     await this.#setStatus(vm.id, (status) =>
       runningStatus(vm.spec, status, live.facts, machine.state() === 'paused' ? 'paused' : 'running'),
     );
     // Not awaited: a guest that is paused or hangs shall not keep the others waiting.
-    void this.#reconnect(vm.id, live);
+    void this.#follower.reconnect(vm.id, live);
     return true;
-  }
-
-  /** The agent's connection came back, or never was there: a busy guest may take its time. */
-  async #reconnect(id: string, live: LiveVm): Promise<void> {
-    if (this.#isClosed || this.#live.get(id) !== live || live.machine.state() === 'ended') return;
-    try {
-      const agent = await live.connectAgent(undefined);
-      const vm = await this.#setStatus(id, (status) => ({
-        ...status,
-        agent: { connected: true, version: agent.hello.version, kernel: agent.hello.kernel },
-      }));
-      if (vm !== undefined && vm.spec.power !== 'paused') live.watchHealth(vm.spec.health);
-    } catch (error) {
-      if (this.#live.get(id) === live && !this.#isClosed)
-        this.#ports.onError(SkerryError.from(error), `agent of ${id}`);
-    }
-  }
-
-  #liveOptions(id: string): LiveVmOptions {
-    return {
-      agentTimeoutMs: this.#ports.agentTimeoutMs ?? AGENT_TIMEOUT_MS,
-      onHealth: (health, message) => void this.#setHealth(id, health, message),
-      onAgentLost: (live) => void this.#agentLost(id, live),
-    };
-  }
-
-  async #agentLost(id: string, live: LiveVm): Promise<void> {
-    // A guest that goes down takes its agent first: wait a little for the end of its process.
-    const soon = new Promise((resolve) => setTimeout(resolve, AGENT_LOST_GRACE_MS).unref());
-    await Promise.race([live.machine.exited, soon]);
-    if (this.#isClosed || this.#live.get(id) !== live || live.machine.state() === 'ended' || this.#ending.has(id))
-      return;
-    await this.#setStatus(id, (status) => {
-      const { agent, ...rest } = status;
-      return agent === undefined ? status : { ...rest, agent: { ...agent, connected: false } };
-    });
-    await this.#reconnect(id, live);
-  }
-
-  async #setHealth(id: string, health: VmHealth, message: string | undefined): Promise<void> {
-    const vm = await this.#setStatus(id, (status) => withHealth(status, health, message));
-    if (vm === undefined || health === 'starting') return;
-    const text = message === undefined ? `${vm.name} is ${health}` : `${vm.name} is ${health}: ${message}`;
-    void this.#ports.events.emit({ type: `vm.${health}`, subject: refOf(vm), message: text });
   }
 
   /** From here on the end of its process is noticed. */
@@ -311,6 +330,7 @@ export class VmController {
   async #release(vm: Vm, live: LiveVm, exit: MachineExit): Promise<void> {
     if (this.#live.get(vm.id) !== live) return;
     this.#live.delete(vm.id);
+    this.#ports.uids.release(live.uid);
     const wanted = this.#ending.get(vm.id);
     this.#ending.delete(vm.id);
     live.detach();
@@ -349,22 +369,8 @@ export class VmController {
     }
   }
 
-  readonly #claimedUids = new Set<number>();
-
-  #usedUids(): Set<number> {
-    const used = new Set(this.#claimedUids);
-    for (const live of this.#live.values()) if (live.uid !== undefined) used.add(live.uid);
-    return used;
-  }
-
-  /** Undefined when it was deleted meanwhile. */
-  async #setStatus(id: string, change: (status: VmStatus) => VmStatus): Promise<Vm | undefined> {
-    try {
-      return (await this.#ports.vms.update(id, ({ status }) => ({ status: change(status) }))) as Vm;
-    } catch (error) {
-      if (SkerryError.from(error).code === 'not-found') return undefined;
-      throw error;
-    }
+  #setStatus(id: string, change: (status: VmStatus) => VmStatus): Promise<Vm | undefined> {
+    return setStatus(this.#ports.vms, id, change);
   }
 }
 

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { hostnameOf, type Vm } from '@skerry/api';
 import type { Isolation, VmLaunch } from '../hypervisors/index.ts';
 import type { Identity } from './agent/index.ts';
-import { vmDisk } from './disks.ts';
+import { launchDisk } from './disks.ts';
 import type { BootFiles, VmNic } from './ports.ts';
 
 /** What a VM needs besides its guest's memory: QEMU itself, its translation cache under TCG (at most 1/4 of memory here). */
@@ -35,6 +35,7 @@ export function vmLaunch(
   nics: readonly VmNic[],
   host: LaunchHost,
   dirs: LaunchDirs,
+  layers: readonly string[],
 ): VmLaunch {
   return {
     id: vm.id,
@@ -43,24 +44,51 @@ export function vmLaunch(
     cpus: vm.spec.cpus,
     memoryMib: vm.spec.memoryMib,
     kernel: boot.kernel,
-    disks: [vmDisk(dirs.dir, boot.image)],
+    disks: [launchDisk(dirs.dir, boot.image, layers)],
     nics: nics.map(({ mac, socketName }) => ({ mac, socketName })),
     reclaimsMemory: true,
     accelerator: host.accelerator,
     ...(host.tscKhz === undefined ? {} : { tscKhz: host.tscKhz }),
-    isolation: isolationOf(vm, host),
+    isolation: isolationOf(vm.spec, host, `vm-${vm.id.slice(-12)}`),
   };
 }
 
-function isolationOf(vm: Vm, host: LaunchHost): Isolation {
-  const shortName = vm.id.slice(-12);
+/** The machine of a shape that no VM has yet: for its template. */
+export function shapeLaunch(
+  { cpus, memoryMib, nics }: { readonly cpus: number; readonly memoryMib: number; readonly nics: number },
+  boot: BootFiles,
+  host: HostProfile,
+): VmLaunch {
+  return {
+    id: '',
+    name: '',
+    dir: '/',
+    runtimeDir: '/',
+    cpus,
+    memoryMib,
+    kernel: boot.kernel,
+    disks: [launchDisk('/', boot.image, [])],
+    nics: Array.from({ length: nics }, (_, index) => ({ mac: '', socketName: `nic${index}` })),
+    reclaimsMemory: false,
+    accelerator: host.accelerator,
+    ...(host.tscKhz === undefined ? {} : { tscKhz: host.tscKhz }),
+    isolation: {},
+  };
+}
+
+/** @param name of its control group, in that of the instance */
+export function isolationOf(
+  { cpus, memoryMib }: { readonly cpus: number; readonly memoryMib: number },
+  host: LaunchHost,
+  name: string,
+): Isolation {
   return {
     ...(host.uid === undefined
       ? {}
       : { uid: host.uid, gid: host.uid, groups: host.kvmGid === undefined ? [] : [host.kvmGid] }),
-    cgroup: cgroupOf(host.instance, `vm-${shortName}`),
-    memoryMaxBytes: (vm.spec.memoryMib + OVERHEAD_MIB) * 2 ** 20,
-    pidsMax: 64 + vm.spec.cpus,
+    cgroup: cgroupOf(host.instance, name),
+    memoryMaxBytes: (memoryMib + OVERHEAD_MIB) * 2 ** 20,
+    pidsMax: 64 + cpus,
     rlimits: { nofile: 1024, core: 0 },
   };
 }
@@ -70,20 +98,42 @@ export function cgroupOf(instance: string, name: string): string {
   return `${instance === 'skerry' ? instance : `skerry-${instance}`}/${name}`;
 }
 
+/** How far a guest has come by itself before it is told who it is. */
+export interface GuestOrigin {
+  /** Its disk is not mounted yet: it is a clone of a template. */
+  readonly isClone: boolean;
+  /** Its disk may hold keys that others have as well: it starts for the first time, or is a fork. */
+  readonly hasForeignKeys: boolean;
+  /** It has drawn a boot id already, and another guest the same: it is a fork. */
+  readonly hasForeignBootId: boolean;
+  /** What its NICs are called so far, if not by their own MACs. */
+  readonly currentMacs?: readonly string[] | undefined;
+}
+
 /** What the guest is told before anything of the user's runs in it. */
-export function identityOf(vm: Vm, nics: readonly VmNic[], imageEnv: Readonly<Record<string, string>>): Identity {
+export function identityOf(
+  vm: Vm,
+  nics: readonly VmNic[],
+  imageEnv: Readonly<Record<string, string>>,
+  origin: GuestOrigin,
+): Identity {
   const hostname = hostnameOf(vm.name);
   const first = nics[0];
   const domain = first?.domain;
   return {
     // Clones of one memory image draw the same random bytes until they are told otherwise.
     seed: randomBytes(64),
+    generation: randomUUID(),
+    ...(origin.isClone ? { root: 'vda' } : {}),
+    ...(origin.hasForeignKeys ? { freshKeys: true } : {}),
+    ...(origin.hasForeignBootId ? { bootId: randomUUID() } : {}),
     unixTimeNs: BigInt(Date.now()) * 1_000_000n,
     hostname,
     machineId: vm.id.replaceAll('-', ''),
     env: { ...imageEnv, ...vm.spec.env },
-    nics: nics.map((nic) => ({
+    nics: nics.map((nic, index) => ({
       mac: nic.mac,
+      currentMac: origin.currentMacs?.[index],
       addresses: [`${nic.address}/${nic.prefixLength}`],
       ...(nic.gateway === undefined ? {} : { gateway: nic.gateway }),
     })),

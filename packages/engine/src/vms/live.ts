@@ -1,14 +1,9 @@
-import type { HealthCheck, StartReport, Vm, VmHealth } from '@skerry/api';
+import type { HealthCheck, VmHealth } from '@skerry/api';
 import { SkerryError } from '@skerry/api';
-import { Readable } from 'node:stream';
-import type { Driver, Machine, MachineExit } from '../hypervisors/index.ts';
+import type { Machine, MachineExit } from '../hypervisors/index.ts';
 import { connectAgent, type AgentClient } from './agent/index.ts';
-import { ensureDisk } from './disks.ts';
 import { watchHealth, type HealthWatch } from './health.ts';
-import { identityOf, vmLaunch, type LaunchDirs, type LaunchHost } from './launch.ts';
 import type { LiveFacts } from './model.ts';
-import type { BootFiles, VmNetworks, WorkOptions } from './ports.ts';
-import { Waterfall } from './waterfall.ts';
 
 /** A guest that has not answered by then never will. Under emulation with many VMs booting at once it can take long. */
 export const AGENT_TIMEOUT_MS = 90_000;
@@ -115,75 +110,6 @@ export class LiveVm {
     this.#agent = undefined;
     void agent?.[Symbol.asyncDispose]();
     this.machine.detach();
-  }
-}
-
-export interface StartPorts {
-  readonly driver: Driver;
-  readonly networks: VmNetworks;
-}
-
-export interface StartInput {
-  readonly vm: Vm;
-  readonly boot: BootFiles;
-  readonly host: LaunchHost;
-  readonly dirs: LaunchDirs;
-  readonly waterfall: Waterfall;
-}
-
-/** Starts a VM and gives it its identity; when it throws, nothing is left of it. */
-export async function startVm(
-  { driver, networks }: StartPorts,
-  { vm, boot, host, dirs, waterfall }: StartInput,
-  liveOptions: LiveVmOptions,
-  { signal, onProgress }: WorkOptions,
-): Promise<{ live: LiveVm; report: StartReport }> {
-  await using undo = new AsyncDisposableStack();
-  await ensureDisk(dirs.dir, boot.image, vm.spec.diskMib, signal);
-  const nics = await networks.nicsOf(vm);
-  waterfall.mark('prepare');
-
-  const launch = vmLaunch(vm, boot, nics, host, dirs);
-  undo.defer(() => networks.detach(vm.id));
-  const machine = await driver.start(launch, {
-    ...(signal === undefined ? {} : { signal }),
-    onPhase: (name) => waterfall.mark(name),
-  });
-  // The switch connects while the guest boots.
-  const attached = networks.attach(vm, dirs.runtimeDir);
-  attached.catch(() => undefined);
-
-  const live = new LiveVm(machine, host.uid, liveOptions);
-  // In this order: a machine that was let go of does not tell of its end.
-  undo.defer(async () => {
-    await machine.kill();
-    live.detach();
-  });
-  onProgress?.('booting');
-  const agent = await live.connectAgent(signal);
-  waterfall.mark('boot');
-  await agent.identify(identityOf(vm, nics, boot.image.env));
-  waterfall.mark('identify');
-  await attached;
-  waterfall.mark('network');
-  await putFiles(agent, vm);
-  const command = vm.spec.command ?? boot.image.command;
-  if (command !== undefined) await agent.service.set({ argv: [...command], restart: 'on-failure' });
-  if (vm.spec.files.length > 0 || command !== undefined) waterfall.mark('command');
-  undo.move();
-  const report = waterfall.report({
-    how: 'cold',
-    kernel: boot.kernel.which,
-    accelerator: host.accelerator,
-    machine: boot.kernel.machine,
-  });
-  return { live, report };
-}
-
-async function putFiles(agent: AgentClient, vm: Vm): Promise<void> {
-  for (const file of vm.spec.files) {
-    const content = Readable.from([Buffer.from(file.contentBase64, 'base64')]);
-    await agent.put(file.path, content, { mode: file.mode, makeParents: true });
   }
 }
 

@@ -38,7 +38,7 @@ export interface LiveFacts {
 }
 
 export function runningStatus(spec: VmSpec, status: VmStatus, live: LiveFacts, state: 'running' | 'paused'): VmStatus {
-  const { exit: _exit, message: _message, healthMessage: _healthMessage, ...rest } = status;
+  const { exit: _exit, message: _message, healthMessage: _healthMessage, suspendedAt: _, ...rest } = status;
   // One that was adopted has an agent that an earlier daemon talked to; whether it answers us is still to be seen.
   const agent = live.agent ?? (status.agent === undefined ? undefined : { ...status.agent, connected: false });
   return {
@@ -68,6 +68,11 @@ export function endedStatus(status: VmStatus, exit: VmExit): VmStatus {
     exit,
     ...(exit.kind === 'crashed' ? { message: exit.reason } : {}),
   };
+}
+
+export function suspendedStatus(status: VmStatus): VmStatus {
+  const { process: _process, agent: _agent, healthMessage: _healthMessage, message: _message, ...rest } = status;
+  return { ...rest, state: 'suspended', health: 'none', suspendedAt: new Date().toISOString() };
 }
 
 export function isAlive(state: VmState): boolean {

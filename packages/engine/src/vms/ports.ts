@@ -1,5 +1,5 @@
 import type { Nic, Vm, VmSpec } from '@skerry/api';
-import type { LaunchDisk, LaunchKernel } from '../hypervisors/index.ts';
+import type { LaunchDisk, LaunchKernel, VmLaunch } from '../hypervisors/index.ts';
 
 /** What the VM controller needs of other concerns, so that it can be read, and tested, without them. */
 
@@ -54,4 +54,20 @@ export interface VmNetworks {
   /** Plugs its NICs into the switch; done once frames can pass. */
   attach(vm: Vm, runtimeDir: string): Promise<void>;
   detach(vmId: string): Promise<void>;
+}
+
+export interface VmTemplates {
+  /**
+   * How a VM starts soonest, or why it has to boot; makes the template if there is none.
+   * @param diskBytes virtual size of each disk
+   * @throws SkerryError `cancelled`
+   */
+  choose(
+    launch: VmLaunch,
+    diskBytes: readonly number[],
+    image: string,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly launch: VmLaunch; readonly templateId: string } | { readonly coldReason: string }>;
+  /** A clone of it did not come up. */
+  distrust(id: string, why: string): Promise<void>;
 }

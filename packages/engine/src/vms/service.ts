@@ -93,14 +93,19 @@ export class VmService {
     return vm;
   }
 
-  async start(id: string, work: WorkOptions): Promise<Vm> {
+  /** @param discardMemory of one that is suspended: it boots */
+  async start(id: string, work: WorkOptions, options: { readonly discardMemory?: boolean } = {}): Promise<Vm> {
+    if (options.discardMemory === true) await this.#ports.controller.discardMemory(id);
     const vm = await this.#wish(id, (spec) => ({ ...spec, power: 'running' }));
     if (vm.status.state !== 'running') await this.#ports.assertPortsFree(vm.spec.forwards, vm.id);
     return this.#ports.controller.converge(id, work);
   }
 
   async stop(id: string, work: WorkOptions, stop: StopOptions): Promise<Vm> {
-    await this.#wish(id, (spec) => ({ ...spec, power: 'stopped' }));
+    await this.#wish(id, (spec, { state }) => {
+      if (state === 'suspended') throw isSuspended(id);
+      return { ...spec, power: 'stopped' };
+    });
     return this.#ports.controller.converge(id, work, stop);
   }
 
@@ -121,6 +126,15 @@ export class VmService {
     return this.#ports.controller.converge(id, work);
   }
 
+  /** @throws SkerryError `wrong-state`, `no-space`, ...; it runs on then */
+  async suspend(id: string, work: WorkOptions): Promise<Vm> {
+    await this.#wish(id, (spec, status) => {
+      if (!isAlive(status.state) && status.state !== 'suspended') throw notRunning(id, 'suspended');
+      return { ...spec, power: 'suspended' };
+    });
+    return this.#ports.controller.converge(id, work);
+  }
+
   async resume(id: string, work: WorkOptions): Promise<Vm> {
     await this.#wish(id, (spec, status) => {
       if (!isAlive(status.state)) throw notRunning(id, 'resumed');
@@ -131,7 +145,10 @@ export class VmService {
 
   /** Does not wait for what else goes on with it. */
   async kill(id: string, work: WorkOptions): Promise<Vm> {
-    await this.#wish(id, (spec) => ({ ...spec, power: 'stopped' }));
+    await this.#wish(id, (spec, { state }) => {
+      if (state === 'suspended') throw isSuspended(id);
+      return { ...spec, power: 'stopped' };
+    });
     await this.#ports.controller.kill(id);
     return this.#ports.controller.converge(id, work, { timeoutMs: 0 });
   }
@@ -243,6 +260,13 @@ function assertMemory(spec: VmSpec, minMemoryMib: number): void {
 function notRunning(id: string, what: string): SkerryError {
   return new SkerryError('wrong-state', `A VM that does not run can not be ${what}`, {
     remedy: 'Start it first: `skerry start`.',
+    details: { id },
+  });
+}
+
+function isSuspended(id: string): SkerryError {
+  return new SkerryError('wrong-state', 'It is suspended: it has no process to stop, and memory that would be lost', {
+    remedy: 'Start it (`skerry start`), or start it without its memory (`--discard-memory`), then stop it.',
     details: { id },
   });
 }

@@ -8,6 +8,8 @@ import { FRAME, MAGIC, MAX_STREAMS, NONCE_BYTES } from './protocol.ts';
 import { AgentStream, type StreamOptions } from './stream.ts';
 import { Tlvs, type TlvWriter } from './tlv.ts';
 
+const GREETING_MS = 3000;
+
 interface ConnectionEvents {
   hello: [values: Tlvs];
   notify: [kind: number, values: Tlvs];
@@ -22,6 +24,7 @@ interface ConnectionEvents {
 export class AgentConnection extends EventEmitter<ConnectionEvents> {
   readonly #socket: Socket;
   readonly #decoder: FrameDecoder;
+  readonly #greeting: NodeJS.Timeout;
   readonly #streams = new Map<number, AgentStream>();
   #lastId = 0;
   #greeted = false;
@@ -31,15 +34,29 @@ export class AgentConnection extends EventEmitter<ConnectionEvents> {
   constructor(socket: Socket) {
     super();
     this.#socket = socket;
-    // ASCII: a MAGIC that follows a session cut off in its nonce can't be taken for the rest of it.
-    const nonce = randomBytes(NONCE_BYTES).map((byte) => byte & 0x7f) as Buffer;
+    const nonce = newNonce();
     this.#decoder = new FrameDecoder(nonce);
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     socket.on('drain', () => this.#drained());
     socket.on('error', (error) => this.#end(connectionLost(error)));
     socket.on('close', () => this.#end(connectionLost()));
-    // Once is enough: QEMU leaves it in the socket until the guest opens its port (virtio-console.c, chr_can_read).
+    // QEMU leaves it in the socket until the guest opens its port (virtio-console.c, chr_can_read).
     socket.write(Buffer.concat([MAGIC, nonce]));
+    this.#greeting = setInterval(() => this.#greetAgain(), GREETING_MS).unref();
+  }
+
+  /**
+   * The guest hears of "the host has gone" and "it is back" in a queue of their own. A busy one may hear the first after it
+   * has answered a greeting, and drop the answer (seen once in 1,000 kills of the daemon).
+   */
+  #greetAgain(): void {
+    if (this.#decoder.synced) {
+      clearInterval(this.#greeting);
+      return;
+    }
+    const nonce = newNonce();
+    this.#decoder.expect(nonce);
+    this.#socket.write(Buffer.concat([MAGIC, nonce]));
   }
 
   get closed(): boolean {
@@ -148,8 +165,14 @@ export class AgentConnection extends EventEmitter<ConnectionEvents> {
   #end(error: Error | undefined): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearInterval(this.#greeting);
     this.#socket.destroy();
     for (const stream of [...this.#streams.values()]) stream.fail(error ?? connectionLost());
     setImmediate(() => this.emit('close', error));
   }
+}
+
+/** ASCII: a MAGIC that follows a session cut off in its nonce can't be taken for the rest of it. */
+function newNonce(): Buffer {
+  return randomBytes(NONCE_BYTES).map((byte) => byte & 0x7f) as Buffer;
 }

@@ -52,7 +52,7 @@ export function safeLength(data: Buffer): number {
  * by byte costs it no more memory than one frame.
  */
 export class FrameDecoder {
-  readonly #greeting: Buffer;
+  #greeting: Buffer;
   #synced = false;
   /** The start of a frame (or of the greeting); grows by doubling up to the longest frame. */
   #held: Buffer = Buffer.allocUnsafe(256);
@@ -61,6 +61,11 @@ export class FrameDecoder {
   constructor(nonce: Buffer) {
     if (nonce.length !== NONCE_BYTES) throw new RangeError(`a nonce has ${NONCE_BYTES} bytes`);
     this.#greeting = Buffer.concat([MAGIC, nonce]);
+  }
+
+  /** Waits for the answer to another greeting; an answer to the last one is skipped like all else. */
+  expect(nonce: Buffer): void {
+    if (!this.#synced) this.#greeting = Buffer.concat([MAGIC, nonce]);
   }
 
   get synced(): boolean {

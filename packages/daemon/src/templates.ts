@@ -1,0 +1,67 @@
+import { totalmem } from 'node:os';
+import { join } from 'node:path';
+import type { Template, TemplateBuild } from '@skerry/api';
+import {
+  connectAgent,
+  diskSizeBytes,
+  isolationOf,
+  shapeLaunch,
+  TemplateService,
+  type Driver,
+  type EventLog,
+  type ImageService,
+  type UidClaims,
+  type WorkOptions,
+} from '@skerry/engine';
+import type { HostService } from './host.ts';
+import type { DaemonPaths } from './paths.ts';
+
+/** Templates, put together: what boots them, confines them, and how many a host keeps. */
+
+export interface TemplateParts {
+  readonly paths: DaemonPaths;
+  readonly driver: Driver;
+  readonly host: HostService;
+  readonly uids: UidClaims;
+  readonly events: EventLog;
+}
+
+const BOOT_TIMEOUT_MS = 90_000;
+/** After its answer the guest is still busy for some milliseconds, which each clone would go on with. */
+const SETTLE_MS = 50;
+const UNUSED_FOR_MS = 24 * 3_600_000;
+/** Of the host's memory, for all templates together. */
+const MEMORY_SHARE = 0.25;
+
+export function templateService({ paths, driver, host, uids, events }: TemplateParts): TemplateService {
+  return new TemplateService({
+    driver,
+    runtimeDir: paths.runtimeDir,
+    policyPath: join(paths.dataDir, 'templates.json'),
+    limits: () => ({ unusedForMs: UNUSED_FOR_MS, memoryBytes: totalmem() * MEMORY_SHARE }),
+    async ready(machine, signal) {
+      const agent = await connectAgent(machine.sockets.agent, { timeoutMs: BOOT_TIMEOUT_MS, signal });
+      agent.close();
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+    },
+    async isolate({ cpus, memoryMib }, name) {
+      const profile = await host.profile();
+      const uid = uids.claim(profile);
+      return {
+        isolation: isolationOf({ cpus, memoryMib }, { ...profile, uid }, name),
+        release: () => uids.release(uid),
+      };
+    },
+    onEvent: (type, message, data) => void events.emit({ type, message, data }),
+  });
+}
+
+/** For a person who does not want the first VM of a shape to wait for its template. */
+export async function buildTemplateFor(
+  { templates, images, host }: { templates: TemplateService; images: ImageService; host: HostService },
+  { image, kernel, ...shape }: TemplateBuild,
+  work: WorkOptions,
+): Promise<Template> {
+  const [boot, profile] = await Promise.all([images.bootFiles({ image, kernel }, undefined, work), host.profile()]);
+  return templates.make(shapeLaunch(shape, boot, profile), [diskSizeBytes(boot.image, undefined)], work.signal);
+}

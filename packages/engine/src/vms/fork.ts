@@ -1,0 +1,180 @@
+import { link, mkdir, rm } from 'node:fs/promises';
+import { Name, SkerryError, type Vm, type VmFork, type VmSpec, type VmStatus } from '@skerry/api';
+import type { EventLog } from '../events/index.ts';
+import { refOf, type Resources } from '../store/index.ts';
+import type { VmController } from './controller.ts';
+import { addLayer, diskSizeBytes, shareLayers } from './disks.ts';
+import type { LiveVm } from './live.ts';
+import { recordMemory, removeMemory, statePath, type MemoryRecord } from './memory.ts';
+import { newVmStatus } from './model.ts';
+import type { VmImages, VmNetworks, WorkOptions } from './ports.ts';
+import { recordOf } from './resume.ts';
+import type { VmService } from './service.ts';
+
+/** Copies of a running VM: its memory and disk as of one instant, each with an identity of its own. */
+
+export interface ForkPorts {
+  readonly vms: Resources<VmSpec, VmStatus>;
+  readonly service: VmService;
+  readonly controller: VmController;
+  readonly images: VmImages;
+  readonly networks: VmNetworks;
+  readonly events: EventLog;
+}
+
+/** As many start at once: each needs a processor for a while. */
+const STARTS_AT_ONCE = 4;
+const FREEZE_TIMEOUT_MS = 10_000;
+
+export class ForkService {
+  readonly #ports: ForkPorts;
+
+  constructor(ports: ForkPorts) {
+    this.#ports = ports;
+  }
+
+  /**
+   * The original stands still only while its memory is written; when this throws, it runs on and no fork is left.
+   * @throws SkerryError `wrong-state` (it does not run), `conflict` (name), `unavailable` (agent), `no-space`
+   */
+  async fork(vmId: string, wanted: VmFork, work: WorkOptions): Promise<Vm[]> {
+    const { events, service, vms } = this.#ports;
+    const original = await service.get(vmId);
+    if (original.status.state !== 'running') throw notRunning(original);
+    const names = forkNames(wanted);
+    for (const name of names) {
+      if ((await vms.findByName(name)) === undefined) continue;
+      throw new SkerryError('conflict', `There is a vm '${name}' already`, { remedy: 'Choose another name.' });
+    }
+    await using undo = new AsyncDisposableStack();
+    const forks: Vm[] = [];
+    for (const name of names) {
+      const fork = await this.#declare(original, name);
+      undo.defer(() => this.#takeBack(fork));
+      forks.push(fork);
+    }
+    work.onProgress?.('cutting memory and disk');
+    const { pausedMs } = await this.#cut(original, forks, work.signal);
+    void events.emit({
+      type: 'vm.forked',
+      subject: refOf(original),
+      message: `${original.name} forked into ${names.join(', ')}; it stood still for ${Math.round(pausedMs)} ms`,
+      data: { forks: names, pausedMs },
+    });
+    const started = await this.#startAll(forks, work);
+    undo.move();
+    return started;
+  }
+
+  /** As if it were being deleted: a daemon that dies before the cut is done takes it away. */
+  async #declare(original: Vm, name: string): Promise<Vm> {
+    const { vms, networks } = this.#ports;
+    const nics = original.spec.nics.map(({ network }) => ({ network }));
+    const allocated = await networks.allocate(name, nics);
+    const status = newVmStatus(allocated, original.status.imageDigest ?? '');
+    return (await vms.create({
+      name,
+      labels: original.labels,
+      // The host's ports are the original's.
+      spec: { ...original.spec, nics, forwards: [], power: 'suspended', restarts: 0 },
+      status: { ...status, state: 'deleting' },
+    })) as Vm;
+  }
+
+  /** In turn with all else that is done with the original: it can neither be deleted nor forked meanwhile. */
+  async #cut(original: Vm, forks: readonly Vm[], signal: AbortSignal | undefined): Promise<{ pausedMs: number }> {
+    const { controller, vms } = this.#ports;
+    return controller.exclusively(original.id, async (vm, live) => {
+      if (live === undefined || vm.status.state !== 'running') throw notRunning(vm);
+      const pausedMs = await this.#cutLive(vm, live, forks, signal);
+      for (const fork of forks) {
+        await vms.update(fork.id, ({ status }) => ({
+          status: { ...status, state: 'suspended', suspendedAt: new Date().toISOString() },
+        }));
+      }
+      return { pausedMs };
+    });
+  }
+
+  async #cutLive(vm: Vm, live: LiveVm, forks: readonly Vm[], signal: AbortSignal | undefined): Promise<number> {
+    const { controller, images } = this.#ports;
+    const { dir } = controller.dirs(vm.id);
+    const { image } = await images.bootFiles(vm.spec, vm.status.imageDigest, { signal });
+    const sizeBytes = diskSizeBytes(image, vm.spec.diskMib);
+    const dirs = forks.map((fork) => controller.dirs(fork.id).dir);
+    for (const each of dirs) await mkdir(each, { recursive: true, mode: 0o700 });
+    const first = dirs[0] ?? '';
+    const agent = await live.agentSoon();
+    const layer = await addLayer(dir, sizeBytes, signal);
+    const record: MemoryRecord = await recordOf(vm, live, dir, true);
+    let pausedMs = 0;
+    try {
+      await agent.freeze({ timeoutMs: FREEZE_TIMEOUT_MS, signal });
+      const pausedAtMs = performance.now();
+      try {
+        await live.machine.pause();
+        await live.machine.cutDisks([layer.path], { signal });
+        await live.machine.saveState(statePath(first), { signal });
+      } finally {
+        await live.machine.resume();
+        pausedMs = performance.now() - pausedAtMs;
+      }
+    } finally {
+      await agent.thaw({ timeoutMs: FREEZE_TIMEOUT_MS });
+    }
+    for (const each of dirs) {
+      if (each !== first) await link(statePath(first), statePath(each));
+      await shareLayers(dir, layer.below, each, sizeBytes, signal);
+      await recordMemory(each, record, false);
+    }
+    return pausedMs;
+  }
+
+  async #startAll(forks: readonly Vm[], work: WorkOptions): Promise<Vm[]> {
+    const started: Vm[] = [];
+    const waiting = [...forks.entries()];
+    const failed = new AbortController();
+    const signal = work.signal === undefined ? failed.signal : AbortSignal.any([failed.signal, work.signal]);
+    const worker = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        const [index, fork] = next;
+        work.onProgress?.(`starting ${fork.name}`);
+        started[index] = await this.#ports.service.start(fork.id, { ...work, signal });
+      }
+    };
+    const workers = Array.from({ length: STARTS_AT_ONCE }, worker);
+    for (const each of workers) each.catch((error: unknown) => failed.abort(error));
+    const problem = (await Promise.allSettled(workers)).find((result) => result.status === 'rejected');
+    if (problem !== undefined) throw failed.signal.reason ?? problem.reason;
+    return started;
+  }
+
+  async #takeBack(fork: Vm): Promise<void> {
+    const { service, controller, vms } = this.#ports;
+    if ((await vms.find(fork.id)) === undefined) return;
+    await removeMemory(controller.dirs(fork.id).dir);
+    await service.delete(fork.id, { force: true }, {});
+    await rm(controller.dirs(fork.id).dir, { recursive: true, force: true });
+  }
+}
+
+function forkNames({ name, count }: VmFork): string[] {
+  if (count === 1) return [name];
+  return Array.from({ length: count }, (_, index) => {
+    const each = Name.safeParse(`${name}-${index + 1}`);
+    if (each.success) return each.data;
+    throw new SkerryError('invalid', `'${name}-${index + 1}' is too long for a name`, {
+      remedy: 'Choose a shorter name for the forks.',
+    });
+  });
+}
+
+function notRunning(vm: Vm): SkerryError {
+  return new SkerryError(
+    'wrong-state',
+    `${vm.name} is ${vm.status.state}, not running: only a running VM can be forked`,
+    {
+      remedy: `Start it first: \`skerry start ${vm.name}\`.`,
+    },
+  );
+}

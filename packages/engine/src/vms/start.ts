@@ -1,0 +1,139 @@
+import { Readable } from 'node:stream';
+import { SkerryError, type StartReport, type Vm } from '@skerry/api';
+import type { Driver, Machine, VmLaunch } from '../hypervisors/index.ts';
+import type { AgentClient } from './agent/index.ts';
+import { diskLayers, diskSizeBytes, ensureDisk } from './disks.ts';
+import { identityOf, vmLaunch, type LaunchDirs, type LaunchHost } from './launch.ts';
+import { LiveVm, type LiveVmOptions } from './live.ts';
+import type { BootFiles, VmNetworks, VmTemplates, WorkOptions } from './ports.ts';
+import type { Waterfall } from './waterfall.ts';
+
+/** Starts a VM that has no memory yet: as a clone of a template, or by booting it. */
+
+export interface StartPorts {
+  readonly driver: Driver;
+  readonly networks: VmNetworks;
+  readonly templates: VmTemplates;
+}
+
+export interface StartInput {
+  readonly vm: Vm;
+  readonly boot: BootFiles;
+  readonly host: LaunchHost;
+  readonly dirs: LaunchDirs;
+  readonly waterfall: Waterfall;
+}
+
+export interface Started {
+  readonly live: LiveVm;
+  readonly report: StartReport;
+}
+
+/** How a VM comes up. */
+interface Way {
+  readonly launch: VmLaunch;
+  readonly templateId?: string | undefined;
+  readonly coldReason?: string | undefined;
+}
+
+/** When it throws, nothing is left of it. */
+export async function startVm(
+  ports: StartPorts,
+  input: StartInput,
+  liveOptions: LiveVmOptions,
+  work: WorkOptions,
+): Promise<Started> {
+  const { vm, boot, host, dirs, waterfall } = input;
+  await ensureDisk(dirs.dir, boot.image, vm.spec.diskMib, work.signal);
+  const nics = await ports.networks.nicsOf(vm);
+  const cold = vmLaunch(vm, boot, nics, host, dirs, await diskLayers(dirs.dir));
+  waterfall.mark('prepare');
+  const way = await chooseWay(ports.templates, cold, vm, boot, work);
+  if (way.templateId !== undefined) waterfall.mark('template');
+  try {
+    return await comeUp(ports, input, way, liveOptions, work);
+  } catch (error) {
+    const problem = SkerryError.from(error);
+    if (way.templateId === undefined || problem.code === 'cancelled') throw problem;
+    // Nothing of the user's has run in it: it is as if it had not been tried.
+    await ports.templates.distrust(way.templateId, problem.message);
+    waterfall.mark('failed-clone');
+    const coldReason = `the template failed: ${problem.message}`;
+    return comeUp(ports, input, { launch: cold, coldReason }, liveOptions, work);
+  }
+}
+
+async function chooseWay(
+  templates: VmTemplates,
+  cold: VmLaunch,
+  vm: Vm,
+  boot: BootFiles,
+  work: WorkOptions,
+): Promise<Way> {
+  if (vm.spec.cold) return { launch: cold };
+  const diskBytes = [diskSizeBytes(boot.image, vm.spec.diskMib)];
+  const choice = await templates.choose(cold, diskBytes, vm.spec.image, work.signal);
+  return 'coldReason' in choice ? { launch: cold, coldReason: choice.coldReason } : choice;
+}
+
+async function comeUp(
+  { driver, networks }: StartPorts,
+  { vm, boot, host, dirs, waterfall }: StartInput,
+  { launch, templateId, coldReason }: Way,
+  liveOptions: LiveVmOptions,
+  { signal, onProgress }: WorkOptions,
+): Promise<Started> {
+  await using undo = new AsyncDisposableStack();
+  const nics = await networks.nicsOf(vm);
+  undo.defer(() => networks.detach(vm.id));
+  const machine = await driver.start(launch, { signal, onPhase: (name) => waterfall.mark(name) });
+  // The switch connects while the guest boots.
+  const attached = networks.attach(vm, dirs.runtimeDir);
+  attached.catch(() => undefined);
+
+  const live = new LiveVm(machine, host.uid, liveOptions);
+  undo.defer(() => endMachine(machine, live));
+  onProgress?.(templateId === undefined ? 'booting' : 'cloning');
+  const agent = await live.connectAgent(signal);
+  waterfall.mark(templateId === undefined ? 'boot' : 'resume');
+  await agent.identify(
+    identityOf(vm, nics, boot.image.env, {
+      isClone: templateId !== undefined,
+      hasForeignKeys: vm.status.start === undefined,
+      hasForeignBootId: false,
+      currentMacs: launch.nics.map(({ mac }) => mac),
+    }),
+  );
+  waterfall.mark('identify');
+  await attached;
+  waterfall.mark('network');
+  if (await startCommand(agent, vm, boot)) waterfall.mark('command');
+  undo.move();
+  const report = waterfall.report({
+    how: templateId === undefined ? 'cold' : 'clone',
+    ...(templateId === undefined ? {} : { template: templateId }),
+    ...(coldReason === undefined ? {} : { coldReason }),
+    kernel: boot.kernel.which,
+    accelerator: host.accelerator,
+    machine: boot.kernel.machine,
+    reclaimsMemory: launch.reclaimsMemory,
+  });
+  return { live, report };
+}
+
+/** In this order: a machine that was let go of does not tell of its end. */
+export async function endMachine(machine: Machine, live: LiveVm): Promise<void> {
+  await machine.kill();
+  live.detach();
+}
+
+/** Its files, then the process that the agent keeps. @returns false when it has neither */
+async function startCommand(agent: AgentClient, vm: Vm, boot: BootFiles): Promise<boolean> {
+  for (const file of vm.spec.files) {
+    const content = Readable.from([Buffer.from(file.contentBase64, 'base64')]);
+    await agent.put(file.path, content, { mode: file.mode, makeParents: true });
+  }
+  const command = vm.spec.command ?? boot.image.command;
+  if (command !== undefined) await agent.service.set({ argv: [...command], restart: 'on-failure' });
+  return vm.spec.files.length > 0 || command !== undefined;
+}
