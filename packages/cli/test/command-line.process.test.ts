@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startTestDaemon, type TestDaemon, vmOf } from '@skerry/testkit/contract-server';
+import { nodeOf, startTestDaemon, type TestDaemon, vmOf } from '@skerry/testkit/contract-server';
 
 /** The real program, in a process of its own, against a server that speaks the contract. */
 
@@ -23,6 +23,8 @@ afterAll(async () => {
 });
 beforeEach(() => {
   daemon.vms.clear();
+  daemon.templates.clear();
+  daemon.nodes.clear();
   const vm = vmOf('web-vm', {}, { state: 'running' });
   daemon.vms.set(vm.id, vm);
 });
@@ -174,6 +176,127 @@ describe('power', () => {
     expect(JSON.parse((await skerry(['start', 'web-vm', '--no-wait', '-o', 'json'])).stdout)).toMatchObject({
       kind: 'vm.start',
     });
+  });
+});
+
+describe('memory', () => {
+  test('suspended and started again; what is so already is told', async () => {
+    expect((await skerry(['suspend', 'web-vm'])).stdout).toBe('web-vm: suspended\n');
+    expect((await skerry(['suspend', 'web-vm'])).stdout).toBe('web-vm: suspended already\n');
+    expect((await skerry(['list'])).stdout).toMatch(/ web-vm +suspended /);
+    expect((await skerry(['start', 'web-vm'])).stderr).toContain('resuming');
+    await skerry(['suspend', 'web-vm']);
+    expect((await skerry(['start', 'web-vm', '--discard-memory'])).stderr).toContain('booting');
+  });
+
+  test('forks: one is a VM, with --count they are a list', async () => {
+    expect((await skerry(['fork', 'web-vm', 'web-2'])).stdout).toMatch(/^web-2: running/);
+    expect(JSON.parse((await skerry(['fork', 'web-vm', 'web-3', '-o', 'json'])).stdout)).toMatchObject({
+      name: 'web-3',
+    });
+    expect((await skerry(['fork', 'web-vm', 'w', '--count', '2'])).stdout).toMatch(/^ID .*\n.* w-1 .*\n.* w-2 .*\n$/);
+    expect(JSON.parse((await skerry(['fork', 'web-vm', 'x', '--count', '1', '-o', 'json'])).stdout)).toHaveLength(1);
+    expect((await skerry(['fork', 'nope', 'x'])).exitCode).toBe(3);
+  });
+
+  test('--cold goes along, and only when it is said', async () => {
+    const cold = async (...args: string[]): Promise<unknown> =>
+      JSON.parse((await skerry(['create', ...args, '-o', 'json'])).stdout).spec.cold;
+    expect([await cold('a', '--cold'), await cold('b')]).toEqual([true, false]);
+  });
+
+  test('templates: built, shown, pruned', async () => {
+    expect((await skerry(['template', 'build', 'micro', '--memory', '256Mi'])).stdout).toMatch(
+      /^[0-9a-f]{16}: ready, holds 256Mi, built in 800ms\n$/,
+    );
+    const [template] = daemon.templates.values();
+    const id = template?.id ?? '';
+    expect((await skerry(['template', 'list'])).stdout).toMatch(
+      new RegExp(`^ID .*HOLDS  CLONES  USED\n${id}  ready  1    256Mi   1     micro   256Mi  0       .* ago\n$`),
+    );
+    expect((await skerry(['template', 'show', id.slice(0, 8)])).stdout).toContain('machine:    microvm/tcg\n');
+    expect((await skerry(['template', 'prune', '--unused-for', '1h'])).stdout).toBe('Nothing to delete\n');
+    expect((await skerry(['template', 'delete', id, 'nope'])).exitCode).toBe(3);
+    expect((await skerry(['template', 'policy', 'micro', 'never'])).stdout).toBe('micro: never\n');
+    expect(daemon.policies.get('micro')).toBe('never');
+  });
+
+  test('pools', async () => {
+    expect((await skerry(['pool', 'set', 'micro', '--size', '5'])).stdout).toBe(
+      'IMAGE  SIZE  READY  CPU  MEMORY\nmicro  5     0      1    128Mi\n',
+    );
+    expect((await skerry(['pool', 'set', 'micro'])).stderr).toContain('skerry pool set micro --size 5');
+    expect((await skerry(['pool', 'set', 'micro', '--size', '0'])).stdout).toBe('micro: no pool\n');
+    expect((await skerry(['pool', 'list'])).stdout).toBe('IMAGE  SIZE  READY  CPU  MEMORY\n');
+  });
+
+  test('nodes: saved, forked, restored', async () => {
+    daemon.nodes.set('shop', nodeOf('shop'));
+    expect((await skerry(['node', 'save', 'shop', 'before'])).stdout).toBe('shop: saved as before, 1 VMs, 1Mi\n');
+    expect((await skerry(['node', 'saves', 'shop'])).stdout).toMatch(/^SAVE .*\nbefore +\S+ +1 +1 +1Mi\n$/);
+    expect((await skerry(['node', 'restore', 'shop', 'before'])).stdout).toMatch(/^shop: up\n/);
+    expect((await skerry(['node', 'restore', 'shop', 'nope'])).exitCode).toBe(3);
+    expect((await skerry(['node', 'fork', 'shop', 'shop-b'])).stdout).toMatch(/^shop-b: up\n/);
+    expect((await skerry(['node', 'delete-save', 'shop', 'before'])).stdout).toBe('shop: the save before is deleted\n');
+    expect(daemon.saves).toEqual([]);
+  });
+});
+
+describe('top', () => {
+  const snapshot = ['top', '--once', '--interval', '200ms'];
+
+  test('shows two looks where there is no terminal', async () => {
+    const { stdout } = await skerry(['top', '--interval', '200ms']);
+    expect(stdout).toMatch(
+      /^host: cpu 50\.0% of 2, memory 2Gi of 8Gi\n1 VM: PSS 20Mi, private 18Mi; templates: 0B; pools: none\n\n/,
+    );
+    expect(stdout).toMatch(/NAME .*\nweb-vm +running +25\.0 +20Mi +18Mi +40Mi +0B +0B +\S+Ki +0B\n$/);
+    const { vms, overMs } = JSON.parse((await skerry([...snapshot, '-o', 'json'])).stdout);
+    expect(vms).toMatchObject([{ name: 'web-vm', cpuPercent: expect.closeTo(25, 5), pssBytes: 20 * 2 ** 20 }]);
+    expect(overMs).toBeGreaterThan(190);
+  });
+
+  test('--interval has a least', async () => {
+    expect(await skerry(['top', '--interval', '1ms'])).toMatchObject({ exitCode: 2 });
+  });
+
+  /** On a terminal: `script` gives it one, and passes what is typed. */
+  async function onTerminal(act: (child: ReturnType<typeof spawn>) => void) {
+    const { SKERRY_RUNTIME_DIR: _, ...env } = process.env;
+    const command = `stty rows 10 cols 60; "${process.execPath}" --conditions=source "${MAIN}" top --interval 200ms; echo "code $?"; stty -a`;
+    const child = spawn('script', ['-qec', command, '/dev/null'], {
+      cwd: directory,
+      env: { ...env, SKERRY_HOST: daemon.socketPath, NODE_COMPILE_CACHE: join(directory, 'cache'), SHELL: '/bin/sh' },
+      stdio: 'pipe',
+    });
+    let stdout = '';
+    let acted = false;
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString();
+      // The second frame, with rates.
+      if (acted || !/web-vm.* 25\.0/.test(stdout)) return;
+      acted = true;
+      act(child);
+    });
+    await once(child, 'close');
+    return stdout;
+  }
+
+  test.each([
+    ['q', 0],
+    ['\u0003', 130],
+  ])('live: %j ends it with %i, and the terminal is as it was', async (key, code) => {
+    const stdout = await onTerminal(({ stdin }) => stdin?.write(key));
+    const [frames = '', after = ''] = stdout.split('\u001b[?25h\u001b[?1049l');
+    expect(frames).toContain('\u001b[?1049h\u001b[?25l');
+    expect(frames).toContain('sort: c [cpu]');
+    expect(after).toContain(`code ${code}\r\n`);
+    expect(after).toMatch(/ icanon .*\bisig|isig icanon/);
+    expect(after).not.toMatch(/-echo |-icanon|-isig/);
+    // Rows and columns of the terminal are not left.
+    // oxlint-disable-next-line no-control-regex -- takes the sequences out
+    const lines = frames.replace(/\u001b\[\??\d*[a-zA-Z]/g, '\n').split(/\r?\n/);
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(60);
   });
 });
 

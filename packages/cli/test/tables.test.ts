@@ -1,9 +1,10 @@
-import type { Vm } from '@skerry/api';
+import type { StartReport, Vm } from '@skerry/api';
 import { describe, expect, test } from 'vitest';
 import { vmOf } from '@skerry/testkit/contract-server';
+import { stateLine } from '../src/commands/vm-create.ts';
 import { vmLines } from '../src/commands/vm-info.ts';
 import { parseAnswer } from '../src/hot/ask.ts';
-import { renderTable, VM_COLUMNS, waterfall, widthOf } from '../src/tables/index.ts';
+import { cut, renderTable, VM_COLUMNS, waterfall, widthOf } from '../src/tables/index.ts';
 
 const ID = '019a0000-0000-7000-8000-0123456789ab';
 const vm = (name: string, spec: Partial<Vm['spec']> = {}, status: Partial<Vm['status']> = {}): Vm => ({
@@ -56,6 +57,16 @@ describe('tables', () => {
     expect([widthOf('é'), widthOf('e\u0301'), widthOf('店'), widthOf('🙂')]).toEqual([1, 1, 2, 2]);
   });
 
+  test('show what is suspended', () => {
+    expect(renderTable([vm('web', {}, { state: 'suspended' })], VM_COLUMNS)).toContain('web   suspended  1');
+  });
+
+  test('are cut by columns of the screen, not by characters', () => {
+    expect([cut('web', 3), cut('web-vm', 4), cut('店の前', 5), cut('店の前', 4), cut('web', 1), cut('web', 0)]).toEqual(
+      ['web', 'web…', '店の…', '店…', '…', ''],
+    );
+  });
+
   test('let no escape sequence of a guest through', () => {
     const rows = [vm('a', {}, { agent: { connected: true, version: '1', kernel: '6.12\u001b]0;owned\u0007\n' } })];
     for (const text of [renderTable(rows, VM_COLUMNS, true), vmLines(rows[0] as Vm).join('\n')]) {
@@ -81,12 +92,38 @@ test('info shows the start phase by phase', () => {
     nic:       10.213.0.5 on default (52:54:00:00:00:01)
     created:   2026-01-01T00:00:00.000Z
 
-    start at 2026-01-01T00:00:00.000Z:
+    start at 2026-01-01T00:00:00.000Z, booted
       disk        50.0 ms  ████
       kernel     400.0 ms      ████████████████████████████████
       agent       50.0 ms                                      ████
       total      500.0 ms  (micro kernel, tcg, microvm)"
   `);
+});
+
+test('info says how it started, and why it booted', () => {
+  const line = (report: Partial<StartReport>): string =>
+    vmLines(vm('web', {}, { state: 'running', start: { ...start, ...report } })).find((each) =>
+      each.startsWith('start at'),
+    ) ?? '';
+  expect(line({ how: 'clone', template: '3f2a9c0d11e45b67' })).toBe(
+    'start at 2026-01-01T00:00:00.000Z, cloned from a template (template 3f2a9c0d11e45b67)',
+  );
+  expect(line({ how: 'cold', coldReason: 'no template: no\u001b space' })).toBe(
+    'start at 2026-01-01T00:00:00.000Z, booted: no template: no  space',
+  );
+  for (const how of ['pool', 'fork', 'resume'] as const)
+    expect(line({ how })).toMatch(/Z, (taken|forked|resumed) from/);
+  const text = vmLines(vm('web', {}, { start: { ...start, reclaimsMemory: true }, suspendedAt: start.at })).join('\n');
+  expect(text).toContain('memory:    128Mi, of which the host gets back what it frees\n');
+  expect(text).toContain(`suspended: ${start.at}\n`);
+});
+
+test('what a verb says of a VM', () => {
+  const running = (how: StartReport['how']): string =>
+    stateLine(vm('web', {}, { state: 'running', nics: [nic], start: { ...start, how } }));
+  expect(running('cold')).toBe('web: running, 10.213.0.5, started in 0.50 s');
+  expect(running('clone')).toBe('web: running, 10.213.0.5, cloned in 0.50 s');
+  expect(stateLine(vm('web', {}, { state: 'suspended', nics: [nic], start }))).toBe('web: suspended');
 });
 
 test('a start that took no time is drawn all the same', () => {

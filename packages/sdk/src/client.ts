@@ -13,6 +13,7 @@ import {
 } from '@skerry/api/base';
 import type WebSocket from 'ws';
 import { type Endpoint, ensureDaemon, findEndpoint } from './daemon-process/index.ts';
+import { Pools, Templates } from './templates.ts';
 import { HttpTransport, type Query } from './transport/http.ts';
 import { parseNdjson } from './transport/ndjson.ts';
 import { connectionError } from './transport/problem.ts';
@@ -62,6 +63,8 @@ interface LooseOptions {
 
 /** A connection to one daemon. Every call throws SkerryError. */
 export class Skerry implements Disposable {
+  readonly templates = new Templates(this);
+  readonly pools = new Pools(this);
   readonly #transport: HttpTransport;
 
   constructor(endpoint: Endpoint) {

@@ -110,6 +110,54 @@ describe('createVM', () => {
   });
 });
 
+describe('memory', () => {
+  test('a fork is a handle, several are a list of them', async () => {
+    const copy = await vm.fork('web-2');
+    expect(copy.name).toBe('web-2');
+    expect((await copy.info()).status.state).toBe('running');
+    const workers = await vm.fork('worker', { count: 3 });
+    expect(workers.map(({ name }) => name)).toEqual(['worker-1', 'worker-2', 'worker-3']);
+    expect(await vm.fork('one', { count: 1 })).toHaveLength(1);
+    expect((await client.vms()).length).toBe(6);
+  });
+
+  test('suspended, then started: it goes on, unless its memory is not wanted', async () => {
+    const said: string[] = [];
+    const onProgress = ({ message }: { message: string }): void => void said.push(message);
+    expect((await vm.suspend()).status.state).toBe('suspended');
+    await vm.start({ onProgress });
+    await vm.suspend();
+    expect((await vm.start({ discardMemory: true, onProgress })).status.state).toBe('running');
+    expect(said).toEqual(['resuming', 'booting']);
+  });
+
+  test('a VM that is to boot', async () => {
+    const cold = await createVM({ client, name: 'cold', cold: true, start: false });
+    expect((await cold.info()).spec.cold).toBe(true);
+    expect((await (await createVM({ client, name: 'any', start: false })).info()).spec.cold).toBe(false);
+  });
+
+  test('templates and pools', async () => {
+    const template = await client.templates.build('micro', { cpus: 2, memoryMib: 256 });
+    expect(template.shape).toMatchObject({ cpus: 2, memoryMib: 256, nics: 1 });
+    expect(await client.templates.list()).toEqual([template]);
+    expect(await client.templates.get(template.id.slice(0, 6))).toEqual(template);
+    expect(await client.templates.prune({ unusedForMs: 3_600_000 })).toEqual({ deleted: [], freedBytes: 0 });
+    expect(await client.templates.prune()).toEqual({ deleted: [template.id], freedBytes: 256 * 2 ** 20 });
+    await expect(client.templates.delete(template.id)).rejects.toMatchObject({ code: 'not-found' });
+    await client.templates.setPolicy('micro', 'never');
+    expect(daemon.policies.get('micro')).toBe('never');
+    expect(await client.pools.set('micro', 5, { cpus: 2 })).toMatchObject({ size: 5, cpus: 2, memoryMib: 128 });
+    expect(await client.pools.list()).toMatchObject([{ image: 'micro', size: 5 }]);
+    await client.pools.set('micro', 0);
+    expect(await client.pools.list()).toEqual([]);
+  });
+
+  test('usage is one call', async () => {
+    expect((await client.call('host.usage')).vms).toMatchObject([{ name: 'web', pssBytes: 20 * 2 ** 20 }]);
+  });
+});
+
 describe('files', () => {
   const big = Buffer.alloc(3_000_000, 'abcdefg');
 

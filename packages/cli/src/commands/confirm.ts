@@ -15,5 +15,5 @@ export async function confirm(context: Context, question: string): Promise<void>
   } finally {
     lines.close();
   }
-  throw new SkerryError('cancelled', 'Nothing was deleted');
+  throw new SkerryError('cancelled', 'Nothing was changed');
 }

@@ -8,9 +8,14 @@ import { hostCommands } from './host.ts';
 import { imageCommands } from './image.ts';
 import { networkCommands } from './network.ts';
 import { nodeCommands } from './node.ts';
+import { nodeCopyCommands } from './node-copies.ts';
+import { poolCommands } from './pool.ts';
 import { taskCommands } from './task.ts';
+import { templateCommands } from './template.ts';
+import { topCommand } from './top/index.ts';
 import { createCommand } from './vm-create.ts';
 import { execCommand, runCommand, shellCommand } from './vm-exec.ts';
+import { forkCommand } from './vm-fork.ts';
 import { infoCommand } from './vm-info.ts';
 import { listCommand } from './vm-list.ts';
 import { deleteCommand, powerCommands } from './vm-power.ts';
@@ -25,6 +30,7 @@ export const COMMANDS: readonly Command[] = [
   listCommand,
   infoCommand,
   ...powerCommands,
+  forkCommand,
   deleteCommand,
   execCommand,
   shellCommand,
@@ -33,10 +39,14 @@ export const COMMANDS: readonly Command[] = [
   logsCommand,
   waitCommand,
   ...nodeCommands,
+  ...nodeCopyCommands,
   ...imageCommands,
+  ...templateCommands,
+  ...poolCommands,
   ...networkCommands,
   ...taskCommands,
   ...eventCommands,
+  topCommand,
   ...hostCommands,
   ...daemonCommands,
 ];

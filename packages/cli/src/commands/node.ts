@@ -6,7 +6,7 @@ import type { Context } from '../terminal/index.ts';
 import { doTask, forEach } from './do-task.ts';
 import { confirm } from './confirm.ts';
 
-const NODE: Positional = { name: 'node', aliases: ['name'], value: 'NODE', summary: 'its name' };
+export const NODE: Positional = { name: 'node', aliases: ['name'], value: 'NODE', summary: 'its name' };
 const NODES: Positional = { ...NODE, many: true, summary: 'one or more names' };
 
 const STEP_COLUMNS: ReadonlyArray<Column<PlanStep>> = [

@@ -1,7 +1,7 @@
-import { SkerryError, type Vm, type VmCreateInput } from '@skerry/api/base';
+import { SkerryError, type StartReport, type Vm, type VmCreateInput } from '@skerry/api/base';
 import type { Args, Command } from '../grammar/index.ts';
 import { doTask } from './do-task.ts';
-import { IMAGE, VM_OPTIONS } from './vm-parameters.ts';
+import { IMAGE, shapeOf, VM_OPTIONS } from './vm-parameters.ts';
 
 export const createCommand: Command = {
   group: 'vm',
@@ -35,12 +35,24 @@ export const createCommand: Command = {
   },
 };
 
-/** 'web-vm: running, 10.213.0.5, started in 0.52 s' */
+const DONE: Readonly<Record<StartReport['how'], string>> = {
+  cold: 'started',
+  clone: 'cloned',
+  pool: 'taken from the pool',
+  fork: 'forked',
+  resume: 'resumed',
+};
+
+/** 'web-vm: running, 10.213.0.5, cloned in 0.09 s' */
 export function stateLine(vm: Vm): string {
   const addresses = vm.status.nics.map(({ address }) => address).filter((address) => address !== '');
   const { start, state } = vm.status;
-  const took = state === 'running' && start !== undefined ? [`started in ${(start.totalMs / 1000).toFixed(2)} s`] : [];
+  const took = state === 'running' && start !== undefined ? [`${DONE[start.how]} in ${seconds(start.totalMs)} s`] : [];
   return [`${vm.name}: ${state}`, ...(state === 'running' ? addresses : []), ...took].join(', ');
+}
+
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(2);
 }
 
 /** The request for a new VM from what was typed. @throws SkerryError `invalid` */
@@ -48,8 +60,6 @@ export function createBody(
   args: Args,
   fixed: { readonly name: string; readonly start: boolean; readonly ephemeral: boolean },
 ): VmCreateInput {
-  const cpus = args.int('cpu');
-  const memoryMib = args.sizeMib('memory');
   const diskMib = args.sizeMib('disk');
   const image = args.text('image');
   const network = args.text('network');
@@ -58,12 +68,12 @@ export function createBody(
   return {
     ...fixed,
     ...(image === undefined ? {} : { image }),
-    ...(cpus === undefined ? {} : { cpus }),
-    ...(memoryMib === undefined ? {} : { memoryMib }),
+    ...shapeOf(args),
     ...(diskMib === undefined ? {} : { diskMib }),
     ...(network === undefined ? {} : { network }),
     ...(kernel === undefined ? {} : { kernel }),
     ...(title === undefined ? {} : { title }),
+    ...(args.flag('cold') ? { cold: true } : {}),
     env: pairs(args.texts('env'), 'env'),
     labels: pairs(args.texts('label'), 'label'),
     forwards: args.texts('forward').map(parseForward),

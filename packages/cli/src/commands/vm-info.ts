@@ -1,4 +1,4 @@
-import { formatMib, type Vm } from '@skerry/api/base';
+import { formatMib, type StartReport, type Vm } from '@skerry/api/base';
 import type { Command } from '../grammar/index.ts';
 import { padEnd, printable, waterfall } from '../tables/index.ts';
 import { VM } from './vm-parameters.ts';
@@ -31,7 +31,10 @@ export function vmLines(vm: Vm): string[] {
     ],
     ['image', status.imageDigest === undefined ? spec.image : `${spec.image} (${status.imageDigest.slice(0, 12)})`],
     ['cpus', String(spec.cpus)],
-    ['memory', formatMib(spec.memoryMib)],
+    [
+      'memory',
+      `${formatMib(spec.memoryMib)}${status.start?.reclaimsMemory === true ? ', of which the host gets back what it frees' : ''}`,
+    ],
     ['disk', spec.diskMib === undefined ? undefined : formatMib(spec.diskMib)],
     ...status.nics.map((nic) => ['nic', `${nic.address} on ${nic.network} (${nic.mac})`] as const),
     ...spec.forwards.map(
@@ -49,6 +52,7 @@ export function vmLines(vm: Vm): string[] {
         : `${status.agent.version}, ${status.agent.connected ? 'connected' : 'not connected'}`,
     ],
     ['process', status.process === undefined ? undefined : processLine(status.process)],
+    ['suspended', status.suspendedAt],
     ['exit', status.exit === undefined ? undefined : `${status.exit.kind} at ${status.exit.at}: ${status.exit.reason}`],
     ['created', vm.createdAt],
     ...status.warnings.map((warning) => ['warning', warning] as const),
@@ -57,7 +61,22 @@ export function vmLines(vm: Vm): string[] {
     value === undefined ? [] : [`${padEnd(`${name}:`, 11)}${printable(value)}`],
   );
   if (status.start === undefined) return lines;
-  return [...lines, '', `start at ${status.start.at}:`, ...waterfall(status.start).map((line) => `  ${line}`)];
+  return [...lines, '', startLine(status.start), ...waterfall(status.start).map((line) => `  ${line}`)];
+}
+
+const HOW: Readonly<Record<StartReport['how'], string>> = {
+  cold: 'booted',
+  clone: 'cloned from a template',
+  pool: 'taken from the pool',
+  fork: 'forked from a running VM',
+  resume: 'resumed from its saved memory',
+};
+
+/** 'start at 2026-01-01T00:00:00.000Z: booted, for the image is never cloned' */
+function startLine({ at, how, template, coldReason }: StartReport): string {
+  const from = template === undefined ? '' : ` (template ${template})`;
+  const why = coldReason === undefined ? '' : `: ${coldReason}`;
+  return printable(`start at ${at}, ${HOW[how]}${from}${why}`);
 }
 
 function processLine({ pid, uid }: NonNullable<Vm['status']['process']>): string {

@@ -1,13 +1,15 @@
 import type { Vm } from '@skerry/api/base';
-import type { Args, Command } from '../grammar/index.ts';
+import type { Args, Command, Option } from '../grammar/index.ts';
 import type { Context } from '../terminal/index.ts';
 import { doTask, forEach } from './do-task.ts';
 import { stateLine } from './vm-create.ts';
 import { VMS } from './vm-parameters.ts';
 
 interface PowerVerb {
-  readonly verb: 'start' | 'stop' | 'restart' | 'pause' | 'resume' | 'kill';
+  readonly verb: 'start' | 'stop' | 'restart' | 'pause' | 'resume' | 'suspend' | 'kill';
   readonly summary: string;
+  readonly description?: string;
+  readonly options?: readonly Option[];
   readonly example: string;
   /** What it then is: one that is so already is told as such. */
   readonly state?: Vm['status']['state'];
@@ -17,6 +19,8 @@ const VERBS: readonly PowerVerb[] = [
   {
     verb: 'start',
     summary: 'Start VMs, and wait until their agents answer',
+    description: 'One that is suspended goes on where it was.',
+    options: [{ name: 'discard-memory', summary: 'boot one that is suspended: what was in its memory is lost' }],
     example: 'skerry start web-vm',
     state: 'running',
   },
@@ -29,6 +33,14 @@ const VERBS: readonly PowerVerb[] = [
   { verb: 'restart', summary: 'Stop VMs and start them', example: 'skerry restart web-vm' },
   { verb: 'pause', summary: 'Stop the CPUs of VMs', example: 'skerry pause web-vm', state: 'paused' },
   { verb: 'resume', summary: 'Let the CPUs of paused VMs go on', example: 'skerry resume web-vm', state: 'running' },
+  {
+    verb: 'suspend',
+    summary: 'Save the memory of VMs to disk and end their processes; `start` lets them go on',
+    description:
+      'Outlives a restart of this machine. (virsh calls by this name what is `pause` here: there the memory stays in use.)',
+    example: 'skerry suspend web-vm',
+    state: 'suspended',
+  },
   { verb: 'kill', summary: 'Power VMs off at once', example: 'skerry kill web-vm', state: 'stopped' },
 ];
 
@@ -37,18 +49,21 @@ export const powerCommands: readonly Command[] = VERBS.map((verb) => ({
   verb: verb.verb,
   positionals: [VMS],
   summary: verb.summary,
+  ...(verb.description === undefined ? {} : { description: verb.description }),
+  options: verb.options ?? [],
   examples: [verb.example, `skerry ${verb.verb} web-vm shop/web`] as [string, string],
-  run: (context: Context, args: Args) => change(context, verb, args.texts('vm')),
+  run: (context: Context, args: Args) => change(context, verb, args),
 }));
 
-async function change(context: Context, { verb, state }: PowerVerb, targets: readonly string[]): Promise<number> {
+async function change(context: Context, { verb, state }: PowerVerb, args: Args): Promise<number> {
+  const targets = args.texts('vm');
   const client = await context.client();
   const { results, exitCode } = await forEach(context, targets, async (target) => {
     const before = state === undefined ? undefined : await client.call('vm.get', { params: { vm: target } });
     if (before !== undefined && before.status.state === state && before.spec.power === state) {
       return { vm: before, line: `${before.name}: ${state} already` };
     }
-    const vm = await power(context, verb, target);
+    const vm = await power(context, verb, target, args);
     return vm === undefined ? undefined : { vm, line: stateLine(vm) };
   });
   const done = results.filter((result) => result !== undefined);
@@ -57,8 +72,12 @@ async function change(context: Context, { verb, state }: PowerVerb, targets: rea
   return exitCode;
 }
 
-async function power(context: Context, verb: PowerVerb['verb'], target: string): Promise<Vm | undefined> {
+async function power(context: Context, verb: PowerVerb['verb'], target: string, args: Args): Promise<Vm | undefined> {
   const params = { vm: target };
+  if (verb === 'start') {
+    const query = args.flag('discard-memory') ? { discardMemory: true } : {};
+    return await doTask(context, target, 'vm.start', { params, query });
+  }
   if (verb !== 'stop') return await doTask(context, target, `vm.${verb}`, { params });
   // Here --timeout is the guest's time to shut down, after which it is powered off, and no reason to cancel.
   const { timeoutMs } = context;

@@ -26,6 +26,8 @@ export const GROUPS: Readonly<Record<string, string>> = {
   vm: 'one virtual machine (`vm` may be left out)',
   node: 'VMs that are declared, started and stopped as one',
   image: 'what VMs are made from',
+  template: 'a booted machine, frozen, that VMs are cloned from',
+  pool: 'clones that wait to be used',
   network: 'what connects them',
   task: 'work that goes on',
   event: 'what happened',

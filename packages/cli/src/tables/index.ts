@@ -1,4 +1,4 @@
 export { NODE_COLUMNS, shortId, VM_COLUMNS } from './columns.ts';
 export { renderTable, type Column } from './table.ts';
-export { padEnd, printable, widthOf } from './text.ts';
+export { cut, padEnd, printable, widthOf } from './text.ts';
 export { waterfall } from './waterfall.ts';

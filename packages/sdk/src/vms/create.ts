@@ -18,6 +18,8 @@ export interface CreateVMOptions extends TaskOptions {
   readonly start?: boolean | undefined;
   /** Deleted when the handle is disposed, and when it stops. */
   readonly ephemeral?: boolean | undefined;
+  /** Boots, even where a template would start it sooner. */
+  readonly cold?: boolean | undefined;
   readonly kernel?: 'auto' | 'micro' | 'distro' | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** A long-running process that the VM keeps; a text is run by `sh -c`. */
@@ -60,6 +62,7 @@ function createBody(options: CreateVMOptions): VmCreateInput {
     health,
     forwards,
     labels,
+    cold: options.cold,
     ephemeral: options.ephemeral ?? false,
     start: options.start ?? true,
   } satisfies { [K in keyof VmCreateInput]: VmCreateInput[K] | undefined };

@@ -33,9 +33,12 @@ export class VM implements AsyncDisposable {
     return await this.#client.call('vm.get', { params: { vm: this.id } });
   }
 
-  /** Starts it, until its agent answers. */
-  async start(options: TaskOptions = {}): Promise<Vm> {
-    return await this.#client.run('vm.start', { params: { vm: this.id }, ...options });
+  /**
+   * Starts it, until its agent answers. One that is suspended goes on where it was; with `discardMemory` it boots, and what
+   * was in its memory is lost.
+   */
+  async start({ discardMemory, ...options }: TaskOptions & { readonly discardMemory?: boolean } = {}): Promise<Vm> {
+    return await this.#client.run('vm.start', { params: { vm: this.id }, query: { discardMemory }, ...options });
   }
 
   /** Shuts it down; powers it off if that takes longer than `timeoutMs` (default 10 s). */
@@ -54,6 +57,29 @@ export class VM implements AsyncDisposable {
 
   async resume(options: TaskOptions = {}): Promise<Vm> {
     return await this.#client.run('vm.resume', { params: { vm: this.id }, ...options });
+  }
+
+  /** Saves its memory to disk and ends its process; `start` lets it go on, also after a restart of the host. */
+  async suspend(options: TaskOptions = {}): Promise<Vm> {
+    return await this.#client.run('vm.suspend', { params: { vm: this.id }, ...options });
+  }
+
+  /**
+   * Makes a running copy of it, memory and disk, while it goes on; with `count`, so many, called NAME-1, NAME-2, ...
+   *
+   *     const copy = await vm.fork('web-2');
+   *     const workers = await vm.fork('worker', { count: 10 });
+   *
+   * @throws SkerryError `wrong-state` (it does not run), `conflict` (a name is taken), `no-space`, ...
+   */
+  fork(name: string, options?: TaskOptions): Promise<VM>;
+  fork(name: string, options: TaskOptions & { readonly count: number }): Promise<VM[]>;
+  async fork(name: string, { count, ...options }: TaskOptions & { readonly count?: number } = {}): Promise<VM | VM[]> {
+    const body = count === undefined ? { name } : { name, count };
+    const made = await this.#client.run('vm.fork', { params: { vm: this.id }, body, ...options });
+    const forks = made.map((resource) => new VM(this.#client, resource));
+    const [first] = forks;
+    return count === undefined && first !== undefined ? first : forks;
   }
 
   /** Powers it off at once: what the guest has not written is lost. */
