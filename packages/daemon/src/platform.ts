@@ -146,7 +146,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
   const usage = new UsageService({
     vms: listVms,
     switchStats: () => switches.stats(),
-    templateBytes: async () => 0,
+    templateBytes: async () => templates.memoryBytes(),
     pools: async () => [],
   });
 

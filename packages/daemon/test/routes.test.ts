@@ -73,7 +73,7 @@ test('what has no handler is unsupported, with what to do; what is no operation 
 
 test('every operation about templates, forks, saves and pools has one handler', () => {
   // Only the tables are looked at: nothing is called.
-  const { answers, works } = cloneHandlers({} as ClonePlatform);
+  const { answers, works } = cloneHandlers({ nodeCopies: {}, pools: {} } as ClonePlatform);
   const ours = /^(?:template\.|pool\.|vm\.(?:start|fork|suspend)$|node\.(?:fork|restore|save))/;
   const ids = IDS.filter((id) => ours.test(id));
   expect(Object.keys({ ...answers, ...works }).toSorted()).toEqual(ids.toSorted());
