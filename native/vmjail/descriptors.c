@@ -93,8 +93,8 @@ void open_descriptors(struct jail *jail) {
     if (descriptor->mode == 'l') listen_on(jail, descriptor);
     else if (descriptor->mode == 'm') make_object(jail, descriptor);
     else if (descriptor->mode == 't') {
-      descriptor->fd = take_to_read(descriptor->path, descriptor->object);
-      if (descriptor->fd < 0) fail(jail, "open", errno, "no object '%s' at %s", descriptor->object, descriptor->path);
+      descriptor->fd = take_object(descriptor->path, descriptor->object);
+      if (descriptor->fd < 0) fail(jail, "take", errno, "no memory object '%s' at %s", descriptor->object, descriptor->path);
     } else open_file(jail, descriptor);
   }
   if (options->keep_path != NULL) {

@@ -24,7 +24,8 @@ static int take_signals(void) {
 int main(int argc, char **argv) {
   if (argc == 2 && strcmp(argv[1], "--tsc-khz") == 0) return print_tsc_khz();
   if (argc >= 4 && strcmp(argv[1], "--qmp") == 0) return hand_over(argc, argv);
-  static struct jail jail = {.dir_fd = -1, .lock_fd = -1, .alive_fd = -1, .exit_fd = -1, .log_fd = -1, .output_fd = -1, .keep_fd = -1};
+  static struct jail jail = {
+    .dir_fd = -1, .lock_fd = -1, .alive_fd = -1, .exit_fd = -1, .log_fd = -1, .output_fd = -1, .keep_fd = -1};
   close_inherited();
   umask(077);
   setsid();

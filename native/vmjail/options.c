@@ -122,7 +122,8 @@ static void set_option(struct jail *jail, const char *option, char *value) {
   else if (strcmp(option, "--take") == 0) add_descriptor(jail, option, value, 't');
   else if (strcmp(option, "--keep") == 0) {
     o->keep_path = absolute(jail, option, value);
-    if (strlen(value) >= sizeof((struct sockaddr_un *)0)->sun_path) fail(jail, "usage", ENAMETOOLONG, "--keep is longer than 107 bytes");
+    if (strlen(value) >= sizeof((struct sockaddr_un *)0)->sun_path)
+      fail(jail, "usage", ENAMETOOLONG, "--keep takes a path of at most 107 bytes");
   }
   else if (strcmp(option, "--log") == 0) {
     o->log_cap = number(jail, option, cut_suffix(jail, option, value), 0, LLONG_MAX);

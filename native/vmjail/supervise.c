@@ -12,7 +12,7 @@
 
 #define TERM_GRACE_MS 5000
 
-static long long monotonic_ms(void) {
+long long monotonic_ms(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   return (long long)time.tv_sec * 1000 + time.tv_nsec / 1000000;
@@ -59,16 +59,19 @@ static bool child_ended(struct jail *jail) {
   return waitid(P_PID, (id_t)jail->child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == jail->child;
 }
 
-/* The child has left its objects: hands them out until we are told to end. */
-static void keep(struct jail *jail) {
-  remove_listeners(jail, false);
-  seal_objects(jail);
-  while (jail->sealed) {
-    struct pollfd polled[2] = {{.fd = jail->signal_fd, .events = POLLIN}, {.fd = jail->keep_fd, .events = POLLIN}};
-    poll(polled, 2, -1);
-    if (read_signals(jail)) return;
-    if (polled[1].revents != 0) serve_object(jail);
-  }
+/* Sleeps until something happens or UNTIL_MS has come, and does what there is to do. Returns whether SIGTERM came. */
+static bool wait_once(struct jail *jail, long long until_ms, long long *written) {
+  struct pollfd polled[3 + MAX_PEERS] = {{.fd = jail->signal_fd, .events = POLLIN},
+                                         {.fd = jail->output_fd, .events = POLLIN}};
+  int count = 2 + poll_peers(jail, polled + 2);
+  long long impatient_ms = peers_until_ms(jail);
+  if (impatient_ms >= 0 && (until_ms < 0 || impatient_ms < until_ms)) until_ms = impatient_ms;
+  long long left_ms = until_ms < 0 ? -1 : until_ms - monotonic_ms();
+  if (until_ms >= 0 && left_ms < 0) left_ms = 0;
+  if (poll(polled, (nfds_t)count, (int)left_ms) < 0) return false;
+  if (polled[1].revents != 0) read_output(jail, written);
+  serve_peers(jail, polled + 2);
+  return read_signals(jail);
 }
 
 int supervise(struct jail *jail) {
@@ -76,15 +79,7 @@ int supervise(struct jail *jail) {
   /* The log is of this run: emptied only now, so that a failed start leaves the one that explains the last end. */
   if (jail->log_fd >= 0 && ftruncate(jail->log_fd, 0) < 0) written = jail->options.log_cap;
   while (!child_ended(jail)) {
-    struct pollfd polled[3] = {{.fd = jail->signal_fd, .events = POLLIN},
-                               {.fd = jail->output_fd, .events = POLLIN},
-                               {.fd = jail->keep_fd, .events = POLLIN}};
-    int timeout = -1;
-    if (kill_at >= 0) timeout = kill_at > monotonic_ms() ? (int)(kill_at - monotonic_ms()) : 0;
-    poll(polled, 3, timeout);
-    if (polled[1].revents != 0) read_output(jail, &written);
-    if (polled[2].revents != 0) serve_object(jail);
-    if (read_signals(jail) && kill_at < 0) {
+    if (wait_once(jail, kill_at, &written) && kill_at < 0) {
       kill(jail->child, SIGTERM);
       kill_at = monotonic_ms() + TERM_GRACE_MS;
     }
@@ -100,7 +95,11 @@ int supervise(struct jail *jail) {
   int status = 0;
   while (wait4(jail->child, &status, 0, &usage) < 0 && errno == EINTR) continue;
   remove_cgroup(jail);
-  if (jail->keep_fd >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && kill_at < 0) keep(jail);
+  bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0 && kill_at < 0;
+  if (jail->keep_fd >= 0 && well && begin_keeping(jail)) {
+    remove_listeners(jail, false);
+    while (!wait_once(jail, -1, &written)) continue;
+  }
   write_exit(jail, status, usage.ru_maxrss); /* KiB on Linux, getrusage(2) */
   remove_sockets(jail, false);
   remove_state_files(jail);

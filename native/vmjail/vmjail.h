@@ -6,6 +6,7 @@
 #define VMJAIL_H
 
 #define _GNU_SOURCE
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,17 +14,22 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#define MAX_DESCRIPTORS 64
+#define MAX_DESCRIPTORS 256
 #define MAX_GROUPS 32
 #define MAX_RLIMITS 16
 #define MAX_WARNINGS 16
-#define MAX_WAITERS 16
+#define MAX_PEERS 32
 #define TAIL_BYTES 2048
 
 /* Exit codes, after sysexits.h: what the launcher tells apart without reading the error line. */
 #define EXIT_USAGE 64
 #define EXIT_SETUP 71
 #define EXIT_LOCKED 75
+
+/* A keeper's answer to a request for a descriptor; after ANSWER_OK it follows. */
+#define ANSWER_OK 'k'
+#define ANSWER_NONE 'n' /* there is no such object */
+#define ANSWER_BUSY 'b' /* not yet (or no longer) for this */
 
 /* A socket to listen on, a file to open or a memory object, handed to the child under a name. */
 struct descriptor {
@@ -34,6 +40,15 @@ struct descriptor {
   const char *object; /* of 't': its name there; `path` is the keeper's socket */
   int fd;
   bool made; /* this run created the path */
+};
+
+/* Who is connected to the --keep socket. */
+struct peer {
+  int fd;
+  bool waits;
+  long long until_ms; /* its request has to be there by then */
+  char request[64];
+  size_t length;
 };
 
 struct options {
@@ -60,7 +75,8 @@ struct jail {
   bool log_made;
   int keep_fd; /* listens for those who want an object; -1: nothing is kept */
   bool keep_made, sealed;
-  int waiters[MAX_WAITERS], waiter_count;
+  struct peer peers[MAX_PEERS];
+  int peer_count;
   pid_t child;
   unsigned long long start_time, own_start_time; /* field 22 of /proc/PID/stat */
   long long started_at_ms;
@@ -92,13 +108,18 @@ void remove_listeners(struct jail *jail, bool failed);
 void remove_sockets(struct jail *jail, bool failed);
 void close_inherited(void);
 
-/* keeper.c */
+/* objects.c */
 void make_object(struct jail *jail, struct descriptor *descriptor);
-int take_object(const char *path, const char *name);
-int take_to_read(const char *path, const char *name);
+bool seal_objects(struct jail *jail);
 bool send_descriptor(int socket_fd, const char *text, size_t length, int fd);
-void seal_objects(struct jail *jail);
-void serve_object(struct jail *jail);
+int take_object(const char *path, const char *name);
+int fill_object(const char *path, const char *name);
+
+/* keeper.c */
+int poll_peers(struct jail *jail, struct pollfd *polled);
+long long peers_until_ms(const struct jail *jail);
+void serve_peers(struct jail *jail, const struct pollfd *polled);
+bool begin_keeping(struct jail *jail);
 
 /* handover.c */
 int hand_over(int argc, char **argv);
@@ -113,6 +134,7 @@ void start_child(struct jail *jail);
 
 /* supervise.c */
 int supervise(struct jail *jail);
+long long monotonic_ms(void);
 
 /* report.c */
 _Noreturn void fail(struct jail *jail, const char *step, int error, const char *format, ...)

@@ -144,12 +144,12 @@ export interface Driver {
   /**
    * Starts a VM; resolves once the hypervisor takes commands (the guest boots meanwhile). When it throws, nothing is left.
    * @param options timeoutMs default 20,000
-   * @throws SkerryError `unsupported`, `in-use` (it runs already), `failed` (with what the hypervisor said), `timeout`,
-   * `cancelled`
+   * @throws SkerryError `unsupported`, `in-use` (it runs already), `unavailable` (the template has gone), `failed` (with what
+   * the hypervisor said), `timeout`, `cancelled`
    */
   start(launch: VmLaunch, options?: StartOptions): Promise<Machine>;
   /**
-   * Finds a VM that an earlier daemon started.
+   * Finds a VM that an earlier daemon started. One that had not taken over yet what it goes on from is ended.
    * @param options timeoutMs default 5,000
    * @throws SkerryError `timeout`, `unavailable` (alive, but does not answer), `cancelled`
    */
@@ -206,21 +206,27 @@ export interface Machine {
   /** @throws SkerryError as `pause` */
   resume(): Promise<void>;
   /**
-   * Writes memory and devices, as they are now, to a new file, and leaves it paused: `resume` goes on.
-   * @param path must not exist; the machine's supervisor makes it, 0600
-   * @throws SkerryError `no-space`, `wrong-state` (not paused), `failed`, `timeout`, `cancelled`. It is paused still
+   * Writes memory and devices, as they are now, to a new file, and leaves it paused: `resume` goes on. Not synced. Once
+   * only in a pause: QEMU refuses a second time.
+   * @param path must not exist; it is made with our rights, 0600
+   * @param options timeoutMs default 600,000
+   * @throws SkerryError `no-space`, `wrong-state` (not paused), `in-use` (the file is there), `failed`, `timeout`,
+   * `cancelled`. There is no file then, and it is paused still
    */
   saveState(path: string, options?: WaitOptions): Promise<void>;
   /**
-   * Ends a machine of the origin `template`, and leaves its memory and devices with its supervisor for clones.
+   * Ends a machine of the origin `template`, and leaves its memory and devices with its supervisor for clones, which come
+   * up as it was: running, or paused. `exited` settles only when the supervisor has let go of them.
    * @param keeperPath of its origin
-   * @throws SkerryError `failed`, `timeout`, `cancelled`
+   * @param options timeoutMs default 600,000
+   * @throws SkerryError `no-space`, `failed`, `timeout`, `cancelled`. Nothing is kept then; whether it still runs is open
    */
   becomeTemplate(keeperPath: string, options?: WaitOptions): Promise<KeptBytes>;
   /**
-   * Puts new, empty layers over its disks: from then on what was written before does not change any more.
+   * Puts new, empty layers over its disks: from then on what was written before does not change any more, and others may
+   * read it.
    * @param layers in the order of the disks: a new qcow2 file each, of the same virtual size, without a backing file
-   * @throws SkerryError as `pause`; all disks have their layer then, or none
+   * @throws SkerryError as `pause`; `failed` (no qcow2), `not-found`, `cancelled`. No disk has a layer more then
    */
   cutDisks(layers: readonly string[], options?: WaitOptions): Promise<void>;
   /** Ends it, like pulling the plug; nothing when it has ended. @throws SkerryError `timeout` when even SIGKILL did not help */

@@ -32,7 +32,7 @@ export async function findJailHost(env: NodeJS.ProcessEnv = process.env, vmjailP
  * Starts a confined process that outlives us. Resolves once it has been executed (not once it is ready); its sockets
  * accept connections by then.
  * @throws SkerryError `in-use` (it runs already, or a socket is taken), `unsupported` (the command is not installed),
- *   `refused`, `no-space`, `timeout`, `cancelled`, `failed`
+ *   `unavailable` (another's memory object can't be had), `refused`, `no-space`, `timeout`, `cancelled`, `failed`
  */
 export async function launchJail(
   spec: JailSpec,
@@ -133,6 +133,9 @@ function classify(step: string, errno: number, spec: JailSpec): { code: ErrorCod
   }
   if (step === 'exec' && errno === ENOENT) {
     return { code: 'unsupported', remedy: `Install ${spec.command[0]}: \`skerry host doctor\` names the package.` };
+  }
+  if (step === 'take') {
+    return { code: 'unavailable', remedy: 'The template has gone: start the VM again; it makes a new one, or boots.' };
   }
   if (errno === EADDRINUSE) return { code: 'in-use', remedy: 'End the process that listens there.' };
   if (errno === ENOSPC) return { code: 'no-space', remedy: `Free room on the disk that holds ${spec.dir}.` };

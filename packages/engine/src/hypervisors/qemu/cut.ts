@@ -6,79 +6,94 @@ import type { MachineParts } from './migration.ts';
 /** New layers over the disks of a machine that lives: what is under them is still, and can be shared. */
 
 const COMMAND_TIMEOUT_MS = 10_000;
-/** Far above those that the start used. */
-const FIRST_SET = 1000;
+/** Waits for what the guest has under way on the disk. */
+const TRANSACTION_TIMEOUT_MS = 60_000;
+
+interface Cut {
+  /** The file of the new layer. */
+  readonly path: string;
+  /** Uppermost node of the disk, and the one that comes above it. */
+  readonly top: string;
+  readonly node: string;
+  /** The descriptor set that the file is in. */
+  readonly set: number;
+}
 
 export async function cutDisks(parts: MachineParts, layers: readonly string[], options: WaitOptions): Promise<void> {
-  const wait = { timeoutMs: COMMAND_TIMEOUT_MS, signal: options.signal };
-  const { monitor } = parts;
-  const tops = await topNodes(parts, options);
-  if (tops.length !== layers.length) {
-    throw new SkerryError(
-      'internal',
-      `The VM has ${tops.length} disks, and ${layers.length} layers were given for them`,
-    );
-  }
-  const cuts = layers.map((path, index) => ({
-    path,
-    top: tops[index] as string,
-    set: FIRST_SET + generation(tops[index] as string) * 16 + index,
-    node: `disk${index}-${generation(tops[index] as string) + 1}`,
-  }));
-  await handOver(
-    parts.jail,
-    parts.cutPath,
-    cuts.map(({ set, path }) => ({ set, path, mode: 'rw' })),
-    [],
-    { signal: options.signal },
-  );
-  const added: string[] = [];
+  const cuts = await planCuts(parts, layers, options);
   try {
-    for (const { node, set } of cuts) {
-      const common = { 'read-only': false, discard: 'unmap' } as const;
-      await monitor.execute(
-        'blockdev-add',
-        {
-          driver: 'qcow2',
-          'node-name': node,
-          file: { driver: 'file', 'node-name': `${node}f`, filename: `/dev/fdset/${set}`, aio: 'threads', ...common },
-          // Named by the snapshot below; never by what the file says.
-          backing: null,
-          ...common,
-        },
-        wait,
-      );
-      added.push(node);
-    }
-    // All or none.
-    await monitor.execute(
-      'transaction',
-      {
-        actions: cuts.map(({ top, node }) => ({
-          type: 'blockdev-snapshot' as const,
-          data: { node: top, overlay: node },
-        })),
-      },
-      wait,
-    );
+    const handed = cuts.map(({ set, path }) => ({ set, path, mode: 'rw' }) as const);
+    await handOver(parts.jail, parts.cutPath, handed, [], { signal: options.signal });
+    await addNodes(parts, cuts, options);
+    await insert(parts, cuts);
   } catch (error) {
-    for (const node of added) {
-      await monitor
-        .execute('blockdev-del', { 'node-name': node }, { timeoutMs: COMMAND_TIMEOUT_MS })
-        .catch(() => undefined);
-    }
+    for (const { node } of cuts) await parts.monitor.execute('blockdev-del', { 'node-name': node }, WAIT).catch(ignore);
     throw error;
   } finally {
-    // What is not in use goes at once, the rest when its node does.
-    for (const { set } of cuts) {
-      await monitor.execute('remove-fd', { 'fdset-id': set }, { timeoutMs: COMMAND_TIMEOUT_MS }).catch(() => undefined);
-    }
+    // The nodes have duplicates of their own. A set of a paused machine goes when the next monitor disconnects from the
+    // running one (monitor/fds.c).
+    for (const { set } of cuts) await parts.monitor.execute('remove-fd', { 'fdset-id': set }, WAIT).catch(ignore);
+  }
+}
+
+const WAIT = { timeoutMs: COMMAND_TIMEOUT_MS };
+const ignore = (): void => {};
+
+async function planCuts(
+  parts: MachineParts,
+  layers: readonly string[],
+  { signal }: WaitOptions,
+): Promise<readonly Cut[]> {
+  const tops = await topNodes(parts, signal);
+  if (tops.length !== layers.length) {
+    const message = `The VM has ${tops.length} disks, and ${layers.length} layers were given for them`;
+    throw new SkerryError('internal', message, { remedy: 'This is a bug in Skerry: report it with this message.' });
+  }
+  const sets = await parts.monitor.execute('query-fdsets', {}, { ...WAIT, signal });
+  // Never one that is there: an earlier cut that failed may have left it, with another file in it.
+  const firstFree = Math.max(0, ...sets.map((set) => set['fdset-id'])) + 1;
+  return layers.map((path, index) => {
+    const top = tops[index] as string;
+    return { path, top, node: `disk${diskIndex(top)}-${generation(top) + 1}`, set: firstFree + index };
+  });
+}
+
+async function addNodes({ monitor }: MachineParts, cuts: readonly Cut[], { signal }: WaitOptions): Promise<void> {
+  for (const { node, set } of cuts) {
+    const common = { 'read-only': false, discard: 'unmap' } as const;
+    await monitor.execute(
+      'blockdev-add',
+      {
+        driver: 'qcow2',
+        'node-name': node,
+        file: { driver: 'file', 'node-name': `${node}f`, filename: `/dev/fdset/${set}`, aio: 'threads', ...common },
+        // Named by the snapshot below; never by what the file says.
+        backing: null,
+        ...common,
+      },
+      { ...WAIT, signal },
+    );
+  }
+}
+
+/** All or none; and no way back from here, so nobody can cancel it. */
+async function insert(parts: MachineParts, cuts: readonly Cut[]): Promise<void> {
+  const actions = cuts.map(({ top, node }) => ({
+    type: 'blockdev-snapshot' as const,
+    data: { node: top, overlay: node },
+  }));
+  try {
+    await parts.monitor.execute('transaction', { actions }, { timeoutMs: TRANSACTION_TIMEOUT_MS });
+  } catch (error) {
+    // QEMU answers in order: what it says now is what came of it, even if its answer was late or lost.
+    const tops = await topNodes(parts, undefined);
+    if (!cuts.every(({ node }) => tops.includes(node))) throw error;
   }
 }
 
 /** The uppermost node of each disk: `disk0` at first, `disk0-1` after a cut. */
-async function topNodes({ monitor }: MachineParts, { signal }: WaitOptions): Promise<string[]> {
-  const blocks = await monitor.execute('query-block', {}, { timeoutMs: COMMAND_TIMEOUT_MS, signal });
+async function topNodes({ monitor }: MachineParts, signal: AbortSignal | undefined): Promise<string[]> {
+  const blocks = await monitor.execute('query-block', {}, { ...WAIT, signal });
   return blocks
     .map(({ inserted }) => inserted?.['node-name'] ?? '')
     .filter((name) => name.startsWith('disk'))

@@ -7,12 +7,20 @@ export function diskNodes(disk: LaunchDisk | PlaceholderDisk, name: string, desc
     const node = { 'node-name': name, driver: 'null-co', size: disk.sizeBytes, 'read-zeroes': true };
     return ['-blockdev', JSON.stringify(node)];
   }
-  return imageNodes(disk, name, disk.readonly, descriptors);
+  return imageNodes(disk, name, 0, disk.readonly, descriptors);
 }
 
-function imageNodes(image: DiskImage, name: string, readonly: boolean, descriptors: Descriptors): string[] {
-  const backingName = `${name}b`;
-  const under = image.backing === undefined ? [] : imageNodes(image.backing, backingName, true, descriptors);
+/** @param depth of the image under the uppermost one. Numbered: a node's name has at most 31 bytes */
+function imageNodes(
+  image: DiskImage,
+  disk: string,
+  depth: number,
+  readonly: boolean,
+  descriptors: Descriptors,
+): string[] {
+  const name = depth === 0 ? disk : `${disk}b${depth}`;
+  const backingName = `${disk}b${depth + 1}`;
+  const under = image.backing === undefined ? [] : imageNodes(image.backing, disk, depth + 1, true, descriptors);
   const common = { 'read-only': readonly, discard: 'unmap' };
   const file = {
     'node-name': `${name}f`,

@@ -124,11 +124,9 @@ function goesOn({ origin }: VmLaunch): boolean {
   return origin !== undefined && (origin.kind !== 'template' || origin.statePath !== undefined);
 }
 
-/** A saved machine was paused when it was saved; a template was running. */
-function comesUp({ origin }: VmLaunch): 'running' | 'paused' {
-  if (origin?.kind === 'saved') return 'paused';
-  if (origin?.kind === 'template') return origin.statePath === undefined ? 'running' : 'paused';
-  return origin?.kind === 'clone' && origin.paused === true ? 'paused' : 'running';
+/** What goes on from memory stands still until it has taken that over; an event tells if it runs then. */
+function comesUp(launch: VmLaunch): 'running' | 'paused' {
+  return goesOn(launch) ? 'paused' : 'running';
 }
 
 /** Ends what was started, and makes the error say why QEMU ended, if it did so by itself. */
@@ -167,7 +165,9 @@ async function adopt(dirs: MachineDirs, jail: JailHost, options: WaitOptions = {
   if (found.state === 'ended') return { state: 'ended', exit: await unseenExit(dirs, found.end) };
   try {
     const machine = await QemuMachine.connect(dirs, found.process, { jail, signal, timeoutMs });
-    return { state: 'alive', machine };
+    if (!(await machine.isHalfStarted({ signal, timeoutMs }))) return { state: 'alive', machine };
+    // Nobody is left who would tell it what to go on from; its guest has not run.
+    return { state: 'ended', exit: await machine.kill() };
   } catch (error) {
     if (!(error instanceof SkerryError) || error.code !== 'unavailable') throw error;
     // It may be ending right now: then its end is the answer, not the broken connection.

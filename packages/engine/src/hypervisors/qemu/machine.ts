@@ -122,6 +122,13 @@ export class QemuMachine implements Machine {
     if (this.#state === 'paused') this.#state = 'running';
   }
 
+  /** Whether it has not taken over yet what it shall go on from. */
+  async isHalfStarted(options: WaitOptions): Promise<boolean> {
+    return (
+      this.#state === 'paused' && (await this.#monitor.execute('query-status', {}, options)).status === 'inmigrate'
+    );
+  }
+
   /**
    * Waits until the memory that it goes on from is there.
    * @param templateFd number of the descriptor of a template's state, which it has to be told of
@@ -132,7 +139,15 @@ export class QemuMachine implements Machine {
   }
 
   async saveState(path: string, options: WaitOptions = {}): Promise<void> {
-    await this.#command('save', () => saveState(this.#parts, path, options));
+    await this.#command('save', async () => {
+      if (this.#state === 'running') {
+        throw new SkerryError('wrong-state', 'Memory can not be saved while the virtual machine runs', {
+          remedy: 'Pause it first.',
+          details: { id: this.id },
+        });
+      }
+      await saveState(this.#parts, path, options);
+    });
   }
 
   async becomeTemplate(keepPath: string, options: WaitOptions = {}): Promise<KeptBytes> {

@@ -1,3 +1,5 @@
+import { rm, stat } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { SkerryError } from '@skerry/api';
 import type { QmpEvent } from '@skerry/qmp';
 import type { KeptBytes, MachineExit, WaitOptions } from '../contract.ts';
@@ -18,12 +20,14 @@ export interface MachineParts {
 const COMMAND_TIMEOUT_MS = 10_000;
 const SAVE_TIMEOUT_MS = 600_000;
 const SEAL_TIMEOUT_MS = 10_000;
+const CANCEL_TIMEOUT_MS = 10_000;
 /** No limit: into memory or a file there is no network to be kind to. Bytes a second. */
 const MAX_BANDWIDTH = 2 ** 40;
 
 const IGNORE_SHARED = { capability: 'x-ignore-shared', state: true } as const;
 
-type Ended = 'completed' | 'failed' | 'cancelled';
+const ENDS = ['completed', 'failed', 'cancelled'] as const;
+type Ended = (typeof ENDS)[number];
 
 /** Hears of the ends of migrations, which QEMU tells as events (capability `events`). */
 export class MigrationWatch {
@@ -31,8 +35,8 @@ export class MigrationWatch {
 
   receive(event: QmpEvent): void {
     if (event.event !== 'MIGRATION') return;
-    const { status } = event.data;
-    if (status !== 'completed' && status !== 'failed' && status !== 'cancelled') return;
+    const status = ENDS.find((end) => end === event.data.status);
+    if (status === undefined) return;
     for (const tell of this.#waiting) tell(status);
     this.#waiting.clear();
   }
@@ -52,7 +56,7 @@ export async function takeOver(
   templateFd: number | undefined,
   options: WaitOptions,
 ): Promise<void> {
-  const { monitor, migrations, exited } = parts;
+  const { monitor, migrations } = parts;
   const wait = { timeoutMs: COMMAND_TIMEOUT_MS, ...options };
   const next = migrations.next();
   try {
@@ -66,23 +70,34 @@ export async function takeOver(
         monitor.execute('migrate-incoming', { uri: `fd:${templateFd}` }, wait),
       ]);
     }
-    await settled(next.ended, exited, options, 'take over its memory');
+    await settled(parts, next.ended, options, 'take over its memory');
   } finally {
     next.forget();
   }
 }
 
+/** When it throws there is no file, and QEMU writes no more. */
 export async function saveState(parts: MachineParts, path: string, options: WaitOptions): Promise<void> {
-  // Off: the file shall hold all of the memory, also what a clone has in common with its template.
-  await migrate(parts, { name: 'state', path, mode: 'new' }, false, { timeoutMs: SAVE_TIMEOUT_MS, ...options });
+  if ((await stat(path).catch(() => undefined)) !== undefined) {
+    throw new SkerryError('in-use', `${path} is there already`, { remedy: 'Remove it, or choose another name.' });
+  }
+  try {
+    // Off: the file shall hold all of the memory, also what a clone has in common with its template.
+    await migrate(parts, { name: 'state', path, mode: 'new' }, false, options);
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  }
 }
 
 /** @param keepPath where its supervisor hands out its objects */
 export async function becomeTemplate(parts: MachineParts, keepPath: string, options: WaitOptions): Promise<KeptBytes> {
   await migrate(parts, { name: 'state', kept: { keepPath, object: 'devices' } }, true, options);
-  // It may end before it answers.
-  parts.monitor.execute('quit', {}, { timeoutMs: COMMAND_TIMEOUT_MS }).catch(() => undefined);
-  const { memory = 0, devices = 0 } = await waitSealed(keepPath, {
+  const quit = (): void => {
+    // It may end before it answers.
+    parts.monitor.execute('quit', {}, { timeoutMs: COMMAND_TIMEOUT_MS }).catch(() => undefined);
+  };
+  const { memory = 0, devices = 0 } = await waitSealed(keepPath, quit, {
     timeoutMs: SEAL_TIMEOUT_MS,
     signal: options.signal,
   });
@@ -95,60 +110,87 @@ async function migrate(
   ignoresShared: boolean,
   options: WaitOptions,
 ): Promise<void> {
-  const { monitor, jail, cutPath, migrations, exited } = parts;
+  const { monitor, jail, cutPath, migrations } = parts;
   const wait = { timeoutMs: COMMAND_TIMEOUT_MS, signal: options.signal };
-  await monitor.execute(
-    'migrate-set-capabilities',
-    {
-      capabilities: [
-        { capability: 'x-ignore-shared', state: ignoresShared },
-        { capability: 'events', state: true },
-      ],
-    },
-    wait,
-  );
-  await monitor.execute('migrate-set-parameters', { 'max-bandwidth': MAX_BANDWIDTH }, wait);
+  const capabilities = [
+    { capability: 'x-ignore-shared', state: ignoresShared },
+    { capability: 'events', state: true },
+  ] as const;
+  await Promise.all([
+    monitor.execute('migrate-set-capabilities', { capabilities: [...capabilities] }, wait),
+    monitor.execute('migrate-set-parameters', { 'max-bandwidth': MAX_BANDWIDTH }, wait),
+  ]);
   const next = migrations.next();
   try {
     const command = { execute: 'migrate', arguments: { uri: `fd:${to.name}` } };
     await handOver(jail, cutPath, [to], [command], { signal: options.signal });
-    await settled(next.ended, exited, options, 'write its memory');
+    await settled(parts, next.ended, options, 'write its memory');
   } catch (error) {
-    await monitor.execute('migrate_cancel', {}, { timeoutMs: COMMAND_TIMEOUT_MS }).catch(() => undefined);
+    await stopped(parts, next.ended).catch(() => undefined); // it has ended, then
     throw error;
   } finally {
     next.forget();
   }
 }
 
+/** Ends what may be under way, so that neither its file grows nor its end is taken for that of the next. */
+async function stopped({ monitor, exited }: MachineParts, ended: Promise<Ended>): Promise<void> {
+  const wait = { timeoutMs: COMMAND_TIMEOUT_MS };
+  await monitor.execute('migrate_cancel', {}, wait);
+  const { status = 'none' } = await monitor.execute('query-migrate', {}, wait);
+  if (status === 'none' || ENDS.some((end) => end === status)) return;
+  const late = new AbortController();
+  try {
+    await Promise.race([ended, exited, delay(CANCEL_TIMEOUT_MS, undefined, { signal: late.signal })]);
+  } finally {
+    late.abort();
+  }
+}
+
 async function settled(
+  { monitor, exited }: MachineParts,
   ended: Promise<Ended>,
-  exited: Promise<MachineExit>,
   { signal, timeoutMs = SAVE_TIMEOUT_MS }: WaitOptions,
   verb: string,
 ): Promise<void> {
   const late = AbortSignal.timeout(Math.ceil(timeoutMs));
   const stop = signal === undefined ? late : AbortSignal.any([late, signal]);
-  const stopped = new AbortController();
-  const aborted = new Promise<'aborted'>((resolve) =>
-    stop.addEventListener('abort', () => resolve('aborted'), { once: true, signal: stopped.signal }),
-  );
+  const listening = new AbortController();
+  const aborted = new Promise<'aborted'>((resolve) => {
+    stop.addEventListener('abort', () => resolve('aborted'), { once: true, signal: listening.signal });
+    if (stop.aborted) resolve('aborted');
+  });
   try {
     const how = await Promise.race([ended, aborted, exited]);
     if (how === 'completed') return;
+    if (how === 'aborted' && signal?.aborted === true) {
+      throw new SkerryError('cancelled', `Cancelled before the VM could ${verb}`, { cause: signal.reason });
+    }
     if (how === 'aborted') {
-      throw new SkerryError(late.aborted ? 'timeout' : 'cancelled', `The VM did not ${verb} in time`, {
-        remedy: 'Try again when the host is less busy.',
-        cause: signal?.reason,
+      throw new SkerryError('timeout', `The VM could not ${verb} within ${timeoutMs} ms`, {
+        remedy: 'Try again when the host, and its disk, are less busy.',
       });
     }
     if (typeof how === 'object') {
-      throw new SkerryError('unavailable', `The VM ended before it could ${verb}: ${how.reason}`);
+      throw new SkerryError('unavailable', `The VM ended before it could ${verb}: ${how.reason}`, {
+        remedy: 'See `skerry info`, then start it again.',
+      });
     }
-    throw new SkerryError('failed', `QEMU could not ${verb}`, {
-      remedy: 'Room in memory or on disk may be short: see `skerry host info` and `skerry daemon logs`.',
-    });
+    throw await failure(monitor, verb);
   } finally {
-    stopped.abort();
+    listening.abort();
   }
+}
+
+/** QEMU tells why in words alone: of strerror(3), in the C locale. */
+async function failure(monitor: Monitor, verb: string): Promise<SkerryError> {
+  const { 'error-desc': why = 'QEMU does not say why' } = await monitor
+    .execute('query-migrate', {}, { timeoutMs: COMMAND_TIMEOUT_MS })
+    .catch(() => ({ 'error-desc': undefined }));
+  const full = /No space left on device|Disk quota exceeded/.test(why);
+  return new SkerryError(full ? 'no-space' : 'failed', `The VM could not ${verb}: ${why}`, {
+    remedy: full
+      ? 'Free room for as much as the memory of the VM: see `skerry host info`, and what can be deleted.'
+      : "The last part is QEMU's own message; `skerry daemon logs` has more.",
+  });
 }
