@@ -84,7 +84,7 @@ describe('a node file is refused, with line and column', () => {
 });
 
 test('a guest that never answers is given up, and nothing of it is left', async () => {
-  const starting = host.client.run('vm.create', { body: { name: 'mute', start: true } });
+  const starting = host.client.run('vm.create', { body: { name: 'mute', cold: true, start: true } });
   starting.catch(() => undefined);
   // Its CPU never runs: QEMU itself stands still before the guest can have booted.
   await expect.poll(() => stopQemu('mute'), { timeout: 10_000, interval: 2 }).toBe(true);
@@ -94,7 +94,7 @@ test('a guest that never answers is given up, and nothing of it is left', async 
 });
 
 test('QEMU killed in the middle of a start: the start says so, the VM can start again', async () => {
-  await host.client.run('vm.create', { body: { name: 'victim' } });
+  await host.client.run('vm.create', { body: { name: 'victim', cold: true } });
   const starting = host.client.run('vm.start', { params: { vm: 'victim' } });
   starting.catch(() => undefined);
   await expect.poll(() => signalQemu('victim', 'SIGKILL'), { timeout: 10_000, interval: 2 }).toBe(true);

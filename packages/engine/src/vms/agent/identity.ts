@@ -8,10 +8,11 @@ import type { Identity, NicIdentity } from './types.ts';
 
 export function encodeIdentity(identity: Identity): TlvWriter {
   const values = new TlvWriter();
-  // First: files are written to the root that it makes.
-  values.string(TAG.ROOT, identity.root);
-  if (identity.seed !== undefined) values.bytes(TAG.SEED, identity.seed);
+  // The agent takes them in this order. The clock is right as of now: a disk that is slow to mount must not come before it.
   values.u64(TAG.UNIX_TIME_NS, identity.unixTimeNs);
+  if (identity.seed !== undefined) values.bytes(TAG.SEED, identity.seed);
+  // Before all that writes files: they are written to the root that it makes.
+  values.string(TAG.ROOT, identity.root);
   values.string(TAG.HOSTNAME, identity.hostname);
   values.string(TAG.MACHINE_ID, identity.machineId);
   values.string(TAG.GENERATION, identity.generation);
