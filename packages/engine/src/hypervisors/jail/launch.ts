@@ -88,9 +88,9 @@ export async function killJailed(
   if (found.state === 'absent') return undefined;
   if (found.state === 'ended') return found.end;
   const { pid, startTime, jailPid, jailStartTime } = found.process;
-  if (options.force === true) {
-    if (await isAlive(pid, startTime)) send(pid, 'SIGKILL');
-  } else if (await isAlive(jailPid, jailStartTime)) send(jailPid, 'SIGTERM');
+  if (options.force === true && (await isAlive(pid, startTime))) send(pid, 'SIGKILL');
+  // Or it has ended, and vmjail keeps what it left.
+  else if (await isAlive(jailPid, jailStartTime)) send(jailPid, 'SIGTERM');
   return await watchExit(dir, options.signal);
 }
 

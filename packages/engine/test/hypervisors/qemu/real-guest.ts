@@ -50,7 +50,7 @@ export async function guests(parent = tmpdir()): Promise<Guests> {
     count += 1;
     const dir = join(root, `v${count}`);
     await mkdir(dir, { mode: 0o700 });
-    undo.defer(() => killJailed(dir, { force: true, signal: AbortSignal.timeout(5000) }));
+    undo.defer(async () => void (await killJailed(dir, { force: true, signal: AbortSignal.timeout(5000) })));
     return {
       id: randomUUID(),
       name: 'test',
@@ -81,7 +81,7 @@ export async function guests(parent = tmpdir()): Promise<Guests> {
       const launch = await vm(changes);
       const keeperPath = join(launch.dir, 'keep');
       // Its child has ended by then: the keeper itself is what there is to end.
-      undo.defer(() => killJailed(launch.dir, { signal: AbortSignal.timeout(5000) }));
+      undo.defer(async () => void (await killJailed(launch.dir, { signal: AbortSignal.timeout(5000) })));
       return { ...launch, origin: { kind: 'template', keeperPath, statePath } };
     },
     async disk() {
