@@ -211,7 +211,7 @@ export interface Machine {
    * @param path must not exist; it is made with our rights, 0600
    * @param options timeoutMs default 600,000
    * @throws SkerryError `no-space`, `wrong-state` (not paused), `in-use` (the file is there), `failed`, `timeout`,
-   * `cancelled`. There is no file then, and it is paused still
+   * `cancelled` (not if it comes too late). There is no file then, and it is paused still
    */
   saveState(path: string, options?: WaitOptions): Promise<void>;
   /**

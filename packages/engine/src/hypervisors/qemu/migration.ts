@@ -126,22 +126,33 @@ async function migrate(
     await handOver(jail, cutPath, [to], [command], { signal: options.signal });
     await settled(parts, next.ended, options, 'write its memory');
   } catch (error) {
-    await stopped(parts, next.ended).catch(() => undefined); // it has ended, then
-    throw error;
+    const ended = await stop(parts, next.ended, to.name).catch(() => undefined); // QEMU has ended, then
+    // Too late to be cancelled. QEMU would refuse to write it once more before the guest has run on.
+    if (ended !== 'completed') throw error;
   } finally {
     next.forget();
   }
 }
 
-/** Ends what may be under way, so that neither its file grows nor its end is taken for that of the next. */
-async function stopped({ monitor, exited }: MachineParts, ended: Promise<Ended>): Promise<void> {
+/**
+ * Ends what may be under way, so that neither its file grows nor its end is taken for that of the next.
+ * @returns how it ended, if it had begun
+ */
+async function stop(parts: MachineParts, ended: Promise<Ended>, fdname: string): Promise<Ended | undefined> {
+  const { monitor, jail, cutPath, exited } = parts;
   const wait = { timeoutMs: COMMAND_TIMEOUT_MS };
+  // A descriptor that nothing has used would hold the room of its file. Most often there is none, which is an error.
+  await handOver(jail, cutPath, [], [{ execute: 'closefd', arguments: { fdname } }]).catch(() => undefined);
   await monitor.execute('migrate_cancel', {}, wait);
   const { status = 'none' } = await monitor.execute('query-migrate', {}, wait);
-  if (status === 'none' || ENDS.some((end) => end === status)) return;
   const late = new AbortController();
   try {
-    await Promise.race([ended, exited, delay(CANCEL_TIMEOUT_MS, undefined, { signal: late.signal })]);
+    // What has ended was told before the answer; one that was never begun is told of no more.
+    const underWay = status !== 'none' && !ENDS.some((end) => end === status);
+    const timeoutMs = underWay ? CANCEL_TIMEOUT_MS : 0;
+    const nothing = delay(timeoutMs, undefined, { signal: late.signal }).catch(() => undefined);
+    const how = await Promise.race([ended, exited, nothing]);
+    return typeof how === 'string' ? how : undefined;
   } finally {
     late.abort();
   }

@@ -74,6 +74,12 @@ export async function guests(parent = tmpdir()): Promise<Guests> {
       ...changes,
     };
   };
+  const layer = async (): Promise<string> => {
+    count += 1;
+    const path = join(root, `layer${count}.qcow2`);
+    await run(['qemu-img', 'create', '-q', '-f', 'qcow2', path, '64M']);
+    return path;
+  };
   return {
     root,
     vm,
@@ -93,14 +99,9 @@ export async function guests(parent = tmpdir()): Promise<Guests> {
       await run(['mkfs.ext4', '-q', '-F', '-O', '^has_journal', '-d', tree, raw, '64M']);
       const base = join(root, `base${count}.qcow2`);
       await run(['qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', raw, base]);
-      return { path: await this.layer(), format: 'qcow2', readonly: false, backing: { path: base, format: 'qcow2' } };
+      return { path: await layer(), format: 'qcow2', readonly: false, backing: { path: base, format: 'qcow2' } };
     },
-    async layer() {
-      count += 1;
-      const path = join(root, `layer${count}.qcow2`);
-      await run(['qemu-img', 'create', '-q', '-f', 'qcow2', path, '64M']);
-      return path;
-    },
+    layer,
     defer: (work) => void undo.defer(async () => void (await work())),
     [Symbol.asyncDispose]: () => undo.disposeAsync(),
   };
