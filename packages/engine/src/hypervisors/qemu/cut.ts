@@ -27,13 +27,14 @@ export async function cutDisks(parts: MachineParts, layers: readonly string[], o
     await addNodes(parts, cuts, options);
     await insert(parts, cuts);
   } catch (error) {
-    for (const { node } of cuts) await parts.monitor.execute('blockdev-del', { 'node-name': node }, WAIT).catch(ignore);
+    for (const { node, set } of cuts) {
+      await parts.monitor.execute('blockdev-del', { 'node-name': node }, WAIT).catch(ignore);
+      await parts.monitor.execute('remove-fd', { 'fdset-id': set }, WAIT).catch(ignore);
+    }
     throw error;
-  } finally {
-    // The nodes have duplicates of their own. A set of a paused machine goes when the next monitor disconnects from the
-    // running one (monitor/fds.c).
-    for (const { set } of cuts) await parts.monitor.execute('remove-fd', { 'fdset-id': set }, WAIT).catch(ignore);
   }
+  // The sets stay: at the next cut QEMU opens the file of what was the uppermost layer once more (file-posix.c, as its
+  // rights change), and without a descriptor in its set it can't.
 }
 
 const WAIT = { timeoutMs: COMMAND_TIMEOUT_MS };
