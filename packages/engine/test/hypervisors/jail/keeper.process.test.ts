@@ -20,7 +20,8 @@ interface Keeper extends AsyncDisposable {
   seal(): Promise<Readonly<Record<string, number>>>;
 }
 
-const FILL = 'printf %s-memory "$(id -u)" >/proc/self/fd/{memory}; printf 0123456789 >/proc/self/fd/{devices}';
+const DEVICES = 'printf 0123456789 >/proc/self/fd/{devices}';
+const FILL = `printf 0-memory >/proc/self/fd/{memory}; ${DEVICES}`;
 
 /** A child that fills both of its objects, and ends with `code` when it is told to. */
 async function makeKeeper({ code = 0, fill = FILL, uid = 0 } = {}): Promise<Keeper> {
@@ -109,7 +110,10 @@ describe('objects that are kept', () => {
   });
 
   it.runIf(isRoot)('are opened anew by takers without any rights', async () => {
-    await using keeper = await makeKeeper({ uid: 729_011 });
+    await using keeper = await makeKeeper({
+      uid: 729_011,
+      fill: `printf %s-memory "$(id -u)" >/proc/self/fd/{memory}; ${DEVICES}`,
+    });
     await keeper.seal();
     const script = 'id -u; head -c 13 /proc/self/fd/{memory}; : >>/proc/self/fd/{memory} && echo " opened to write"';
     const output = await take(keeper, script, { uid: 729_012, gid: 729_012 });

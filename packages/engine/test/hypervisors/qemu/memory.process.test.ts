@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { readdir, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -105,6 +105,40 @@ describe.runIf(micro !== undefined)('clones', limit, () => {
     const { stdout } = await run(['stat', '-c', '%a %U', join(all.root, `v1`, 'keep')]);
     expect(stdout).toBe('600 root\n');
     await machine.kill();
+  });
+
+  it.each([
+    ['QEMU', 'spawn', 'failed'],
+    ['QEMU', 'qmp', 'failed'],
+    ['its supervisor', 'spawn', 'failed'],
+    ['its supervisor', 'qmp', 'failed'],
+  ])('leave nothing when %s is killed after the phase %s', async (who, phase, code) => {
+    const launch = await all.vm({ origin: { kind: 'clone', keeperPath } });
+    const kill = (): void => {
+      const { pid, jailPid } = JSON.parse(readFileSync(join(launch.dir, 'pid'), 'utf8')) as Record<string, number>;
+      process.kill((who === 'QEMU' ? pid : jailPid) as number, 'SIGKILL');
+    };
+    const started = driver.start(launch, { onPhase: (name) => void (name === phase && kill()) });
+    await expect(started).rejects.toMatchObject({ code, remedy: expect.any(String) as string });
+    // The next start takes over what a killed supervisor could not remove.
+    const machine = await driver.start(launch);
+    await withNote(machine, 'well');
+    await machine.kill();
+    expect(existsSync(join(launch.dir, 'qmp'))).toBe(false);
+  });
+
+  it('leave nothing when their start is cancelled, or late, in any phase', async () => {
+    for (const phase of ['spawn', 'qmp']) {
+      const launch = await all.vm({ origin: { kind: 'clone', keeperPath } });
+      const abort = new AbortController();
+      const onPhase = (name: string): void => void (name === phase && abort.abort());
+      const started = driver.start(launch, { signal: abort.signal, onPhase });
+      await expect(started).rejects.toMatchObject({ code: 'cancelled' });
+      expect(await readdir(launch.dir)).not.toContain('qmp');
+    }
+    const launch = await all.vm({ origin: { kind: 'clone', keeperPath } });
+    await expect(driver.start(launch, { timeoutMs: 5 })).rejects.toMatchObject({ code: 'timeout' });
+    expect(await readdir(launch.dir)).not.toContain('qmp');
   });
 
   it('are refused, with a remedy, when the template has gone', async () => {

@@ -43,7 +43,7 @@ export async function guests(parent = tmpdir()): Promise<Guests> {
   const root = await mkdtemp(join(parent, 'skerry-guests-'));
   const undo = new AsyncDisposableStack();
   undo.defer(() => rm(root, { recursive: true, force: true }));
-  const initrd = await buildInitrd(imagePaths(join(tmpdir(), 'skerry-test-cache')), micro);
+  const initrd = await buildInitrd(imagePaths(join(root, 'cache')), micro);
   const { cpu } = await probeHost({ cacheDir: hostPaths(process.env, process.getuid?.() ?? 0).cacheDir });
   let count = 0;
   const vm = async (changes: Partial<VmLaunch> = {}): Promise<VmLaunch> => {
@@ -102,7 +102,7 @@ export async function guests(parent = tmpdir()): Promise<Guests> {
       return { path: await layer(), format: 'qcow2', readonly: false, backing: { path: base, format: 'qcow2' } };
     },
     layer,
-    defer: (work) => void undo.defer(async () => void (await work())),
+    defer: (work) => undo.defer(async () => void (await work())),
     [Symbol.asyncDispose]: () => undo.disposeAsync(),
   };
 }
