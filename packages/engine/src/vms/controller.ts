@@ -4,18 +4,18 @@ import { SkerryError, type Vm, type VmExit, type VmSpec, type VmStatus } from '@
 import type { EventLog } from '../events/index.ts';
 import type { Driver, Machine, MachineExit } from '../hypervisors/index.ts';
 import { refOf, type Resources } from '../store/index.ts';
-import { exitOf, farewellOnConsole, type Farewell } from './exits.ts';
+import { exitOf, farewellOnConsole, lostExit, type Farewell } from './exits.ts';
 import { AgentFollower, setStatus } from './follow.ts';
 import { KeyedQueue } from './keyed-queue.ts';
 import type { HostProfile, LaunchDirs } from './launch.ts';
 import { LiveVm } from './live.ts';
 import { keepLogsShort } from './logs.ts';
-import { removeMemory, savedMemory, wasUsed } from './memory.ts';
+import { removeMemory, savedMemory, usedMemory } from './memory.ts';
 import { endedStatus, isAlive, nextStep, runningStatus, shortId, suspendedStatus } from './model.ts';
 import type { VmImages, VmNetworks, VmTemplates, WorkOptions } from './ports.ts';
-import { resumeVm, saveMemory } from './resume.ts';
-import { startVm } from './start.ts';
-import type { UidClaims } from './uids.ts';
+import { finishResume, resumeVm, saveMemory } from './resume.ts';
+import { endMachine, startVm, type Started, type StartInput } from './start.ts';
+import { uidOf, type UidClaims } from './uids.ts';
 import { Waterfall } from './waterfall.ts';
 
 /** Makes each VM what its spec says. First start, a verb, and a restart of the daemon all come through `converge`. */
@@ -129,17 +129,10 @@ export class VmController {
         await this.#notStarted(vm.id);
         return 'absent';
       }
-      const lost: MachineExit = {
-        kind: 'crashed',
-        code: null,
-        signal: null,
-        reason: 'its process is gone and left no record: the host restarted, or its supervisor was killed',
-        atMs: Date.now(),
-      };
       const farewell = await farewellOnConsole(join(dir, 'console.log'));
       // A daemon that died while it ended the VM: the wish was written first.
       const wanted = state === 'stopping' ? 'stop' : vm.spec.power === 'stopped' ? 'kill' : undefined;
-      await this.#ended(vm, exitOf(found.state === 'ended' ? found.exit : lost, farewell, wanted), farewell);
+      await this.#ended(vm, exitOf(found.state === 'ended' ? found.exit : lostExit(), farewell, wanted), farewell);
       return 'ended';
     });
   }
@@ -171,15 +164,11 @@ export class VmController {
         mkdir(dirs.runtimeDir, { recursive: true, mode: 0o700 }),
       ]);
       const [boot, profile] = await Promise.all([images.bootFiles(vm.spec, vm.status.imageDigest, work), host()]);
-      uid = uids.claim(profile);
+      // A resume that was cut off when the guest had begun to run.
+      const begun = this.#live.get(vm.id);
+      uid = begun === undefined ? uids.claim(profile) : begun.uid;
       const input = { vm, boot, host: { ...profile, uid }, dirs, waterfall };
-      const memory = await savedMemory(dirs.dir);
-      // What the guest went on from already is of no use any more.
-      if (memory === undefined && vm.status.suspendedAt !== undefined) await removeMemory(dirs.dir);
-      const { live, report } =
-        memory === undefined
-          ? await startVm(this.#ports, input, this.#follower.optionsFor(vm.id), work)
-          : await resumeVm(this.#ports, input, memory, this.#follower.optionsFor(vm.id), work);
+      const { live, report } = await this.#comeUp(input, begun, marked, work);
       await marked;
       this.#hold(vm, live);
       await this.#setStatus(vm.id, (status) => ({
@@ -208,6 +197,31 @@ export class VmController {
     }
   }
 
+  async #comeUp(
+    input: StartInput,
+    begun: LiveVm | undefined,
+    marked: Promise<unknown>,
+    work: WorkOptions,
+  ): Promise<Started> {
+    const { vm, dirs } = input;
+    const liveOptions = this.#follower.optionsFor(vm.id);
+    if (begun !== undefined) {
+      const used = await usedMemory(dirs.dir);
+      this.#live.delete(vm.id);
+      if (used !== undefined) return finishResume(this.#ports, input, used, begun, work);
+      await endMachine(begun.machine, begun);
+    }
+    const memory = await savedMemory(dirs.dir);
+    if (memory !== undefined) {
+      // Before the memory is used up: who finds the machine then has to know that it was being started.
+      await marked;
+      return resumeVm(this.#ports, input, memory, liveOptions, work);
+    }
+    // What the guest went on from already is of no use any more.
+    if (vm.status.suspendedAt !== undefined) await removeMemory(dirs.dir);
+    return startVm(this.#ports, input, liveOptions, work);
+  }
+
   async #stop(vm: Vm, { timeoutMs }: StopOptions): Promise<void> {
     const live = this.#live.get(vm.id);
     if (live === undefined) {
@@ -220,7 +234,7 @@ export class VmController {
     if (timeoutMs > 0) {
       if (live.machine.state() === 'paused') await live.machine.resume();
       const deadline = new Promise<'late'>((resolve) => setTimeout(resolve, timeoutMs, 'late').unref());
-      const end = shutDown(live).catch(() => 'late' as const);
+      const end = live.shutDown().catch(() => 'late' as const);
       if ((await Promise.race([end, deadline])) === 'late') this.#ending.set(vm.id, 'kill');
     }
     const exit = await live.machine.kill();
@@ -291,10 +305,11 @@ export class VmController {
 
   /** @returns false if it was not worth keeping */
   async #adoptAlive(vm: Vm, machine: Machine): Promise<boolean> {
-    const live = new LiveVm(machine, vm.status.process?.uid, this.#follower.optionsFor(vm.id));
     const { state } = vm.status;
     const { dir } = this.dirs(vm.id);
-    const resumed = state === 'starting' && (await wasUsed(dir));
+    const resumed = state === 'starting' && (await usedMemory(dir)) !== undefined;
+    const uid = resumed ? await uidOf(machine.pid) : vm.status.process?.uid;
+    const live = new LiveVm(machine, uid, this.#follower.optionsFor(vm.id));
     if (!isAlive(state) && state !== 'stopping' && state !== 'deleting' && !resumed) {
       // Its start was cut off before the guest had its identity, perhaps before the store had the word 'starting':
       // begin it again, on the same disk. Or its memory is saved, and only its process was left to end.
@@ -305,12 +320,21 @@ export class VmController {
     this.#ports.uids.adopt(live.uid);
     this.#hold(vm, live);
     if (state === 'deleting') return true;
+    // It is not itself yet: `converge` has to finish that.
+    if (resumed) return false;
+    if (isAlive(state)) await this.#giveUpCut(vm, machine);
     await this.#setStatus(vm.id, (status) =>
       runningStatus(vm.spec, status, live.facts, machine.state() === 'paused' ? 'paused' : 'running'),
     );
     // Not awaited: a guest that is paused or hangs shall not keep the others waiting.
     void this.#follower.reconnect(vm.id, live);
     return true;
+  }
+
+  /** A daemon that died while it wrote the VM's memory left it paused; whether it is to be written again is decided anew. */
+  async #giveUpCut({ id, spec }: Vm, machine: Machine): Promise<void> {
+    await removeMemory(this.dirs(id).dir);
+    if (machine.state() === 'paused' && spec.power !== 'paused') await machine.resume();
   }
 
   /** From here on the end of its process is noticed. */
@@ -372,11 +396,4 @@ export class VmController {
   #setStatus(id: string, change: (status: VmStatus) => VmStatus): Promise<Vm | undefined> {
     return setStatus(this.#ports.vms, id, change);
   }
-}
-
-/** Through its agent, for which a daemon that has just adopted the VM may still be waiting. */
-async function shutDown(live: LiveVm): Promise<MachineExit> {
-  const agent = await live.agentSoon();
-  await agent.powerOff('poweroff').catch(() => undefined);
-  return live.machine.exited;
 }

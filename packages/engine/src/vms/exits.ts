@@ -29,6 +29,17 @@ export function exitOf(exit: MachineExit, farewell: Farewell, wanted: 'stop' | '
   return { ...base, kind: 'crashed', reason: exit.reason };
 }
 
+/** Of a process that nobody saw end. */
+export function lostExit(): MachineExit {
+  return {
+    kind: 'crashed',
+    code: null,
+    signal: null,
+    reason: 'its process is gone and left no record: the host restarted, or its supervisor was killed',
+    atMs: Date.now(),
+  };
+}
+
 /** The farewell as it stands at the end of the console's log. */
 export async function farewellOnConsole(consoleLog: string): Promise<Farewell> {
   try {

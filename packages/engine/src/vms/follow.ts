@@ -40,6 +40,8 @@ export class AgentFollower {
     if (!this.#isHeld(id, live)) return;
     try {
       const agent = await live.connectAgent(undefined);
+      // By a daemon that died over a fork of it.
+      if (agent.hello.frozen) await agent.thaw();
       const vm = await setStatus(this.#ports.vms, id, (status) => ({
         ...status,
         agent: { connected: true, version: agent.hello.version, kernel: agent.hello.kernel },

@@ -108,11 +108,13 @@ export class ForkService {
     const layer = await addLayer(dir, sizeBytes, signal);
     const record: MemoryRecord = await recordOf(vm, live, dir, true);
     let pausedMs = 0;
+    let isCut = false;
     try {
       await agent.freeze({ timeoutMs: FREEZE_TIMEOUT_MS, signal });
       const pausedAtMs = performance.now();
       try {
         await live.machine.pause();
+        isCut = true;
         await live.machine.cutDisks([layer.path], { signal });
         await live.machine.saveState(statePath(first), { signal });
       } finally {
@@ -120,6 +122,7 @@ export class ForkService {
         pausedMs = performance.now() - pausedAtMs;
       }
     } finally {
+      if (!isCut) await layer.undo();
       await agent.thaw({ timeoutMs: FREEZE_TIMEOUT_MS });
     }
     for (const each of dirs) {
@@ -169,12 +172,13 @@ function forkNames({ name, count }: VmFork): string[] {
   });
 }
 
-function notRunning(vm: Vm): SkerryError {
-  return new SkerryError(
-    'wrong-state',
-    `${vm.name} is ${vm.status.state}, not running: only a running VM can be forked`,
-    {
-      remedy: `Start it first: \`skerry start ${vm.name}\`.`,
-    },
-  );
+function notRunning({ name, status: { state } }: Vm): SkerryError {
+  const remedies: Partial<Record<typeof state, string>> = {
+    paused: `Let it go on first: \`skerry resume ${name}\`.`,
+    starting: `Wait until it runs: \`skerry wait ${name}\`.`,
+    deleting: 'Choose another VM.',
+  };
+  return new SkerryError('wrong-state', `${name} is ${state}, not running: only a running VM can be forked`, {
+    remedy: remedies[state] ?? `Start it first: \`skerry start ${name}\`.`,
+  });
 }

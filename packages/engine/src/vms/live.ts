@@ -97,6 +97,13 @@ export class LiveVm {
     }
   }
 
+  /** Through its agent, for which a daemon that has just adopted the VM may still be waiting. */
+  async shutDown(): Promise<MachineExit> {
+    const agent = await this.agentSoon();
+    await agent.powerOff('poweroff').catch(() => undefined);
+    return this.machine.exited;
+  }
+
   watchHealth(check: HealthCheck | undefined): void {
     this.#health?.stop();
     if (check !== undefined && this.#agent !== undefined)

@@ -1,4 +1,4 @@
-import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SkerryError } from '@skerry/api';
 import { z } from 'zod';
@@ -38,8 +38,17 @@ export function statePath(dir: string): string {
 }
 
 /** @throws SkerryError `unsupported` when a newer Skerry wrote it */
-export async function savedMemory(dir: string): Promise<MemoryRecord | undefined> {
-  const text = await readFile(join(dir, RECORD), 'utf8').catch((error: NodeJS.ErrnoException) => {
+export function savedMemory(dir: string): Promise<MemoryRecord | undefined> {
+  return readRecord(dir, RECORD);
+}
+
+/** What the guest had begun to go on from when the daemon died. */
+export function usedMemory(dir: string): Promise<MemoryRecord | undefined> {
+  return readRecord(dir, USED);
+}
+
+async function readRecord(dir: string, name: string): Promise<MemoryRecord | undefined> {
+  const text = await readFile(join(dir, name), 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
     throw error;
   });
@@ -50,14 +59,6 @@ export async function savedMemory(dir: string): Promise<MemoryRecord | undefined
     remedy: 'Go back to that version, or give its memory up: `skerry start VM --discard-memory`.',
     cause: record.error,
   });
-}
-
-/** Whether the guest had begun to go on from it when the daemon died. */
-export async function wasUsed(dir: string): Promise<boolean> {
-  return stat(join(dir, USED)).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** The state file is complete. @param durable it shall survive a crash of the host, too */

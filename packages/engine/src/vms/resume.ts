@@ -40,17 +40,21 @@ export async function recordOf(vm: Vm, live: LiveVm, dir: string, isFork: boolea
   };
 }
 
+type ResumePorts = Omit<StartPorts, 'templates'>;
+
 /**
  * Goes on from saved memory. Until the guest runs a failure leaves the memory for another attempt; from then on it is used up.
  * When it throws, no process is left.
  */
 export async function resumeVm(
-  { driver, networks }: Omit<StartPorts, 'templates'>,
-  { vm, boot, host, dirs, waterfall }: StartInput,
+  { driver, networks }: ResumePorts,
+  input: StartInput,
   memory: MemoryRecord,
   liveOptions: LiveVmOptions,
-  { signal, onProgress }: WorkOptions,
+  work: WorkOptions,
 ): Promise<Started> {
+  const { vm, boot, host, dirs, waterfall } = input;
+  const { signal, onProgress } = work;
   await using undo = new AsyncDisposableStack();
   const nics = await networks.nicsOf(vm);
   const cold = vmLaunch(vm, boot, nics, host, dirs, await diskLayers(dirs.dir));
@@ -64,14 +68,32 @@ export async function resumeVm(
   };
   waterfall.mark('prepare');
   onProgress?.('taking its memory up again');
-  undo.defer(() => networks.detach(vm.id));
   const machine = await driver.start(launch, { signal, onPhase: (name) => waterfall.mark(name) }).catch((error) => {
     throw unusable(vm, memory, error);
   });
   const live = new LiveVm(machine, host.uid, liveOptions);
   undo.defer(() => endMachine(machine, live));
   await markUsed(dirs.dir);
-  await machine.resume();
+  undo.move();
+  return finishResume({ networks }, input, memory, live, work);
+}
+
+/**
+ * The rest of it, from where the guest may have run: for a daemon that finds a machine whose resume was cut off, too.
+ * Until then a fork's processes stand still, and it may be called like its original.
+ */
+export async function finishResume(
+  { networks }: Pick<ResumePorts, 'networks'>,
+  { vm, boot, host, dirs, waterfall }: StartInput,
+  memory: MemoryRecord,
+  live: LiveVm,
+  { signal }: WorkOptions,
+): Promise<Started> {
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => networks.detach(vm.id));
+  undo.defer(() => endMachine(live.machine, live));
+  const nics = await networks.nicsOf(vm);
+  await live.machine.resume();
   const agent = await live.connectAgent(signal);
   waterfall.mark('resume');
   await agent.identify(

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import type { HostProfile } from './launch.ts';
 
 /** Users that processes of ours run as now: no two of them ever share one. */
@@ -20,4 +21,11 @@ export class UidClaims {
   release(uid: number | undefined): void {
     if (uid !== undefined) this.#claimed.delete(uid);
   }
+}
+
+/** @returns undefined when it is ours as well: it has none of its own */
+export async function uidOf(pid: number): Promise<number | undefined> {
+  const status = await readFile(`/proc/${pid}/status`, 'latin1').catch(() => '');
+  const uid = Number(/^Uid:\t(\d+)/m.exec(status)?.[1]);
+  return Number.isNaN(uid) || uid === process.getuid?.() ? undefined : uid;
 }
