@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { inspect, parseArgs } from 'node:util';
 import { startTestHost } from '@skerry/testkit';
 import { KillRounds, type RoundReport } from './rounds.ts';
 
@@ -58,7 +58,8 @@ try {
 } catch (error) {
   // The host found something left over, or could not go on.
   failed += 1;
-  say(`ended: ${(error as Error).stack ?? String(error)}`);
+  // A SuppressedError has two inside, and its stack tells of neither.
+  say(`ended: ${inspect(error, { depth: 4 })}`);
 }
 recoveries.sort((a, b) => a - b);
 const at = (share: number): number =>
