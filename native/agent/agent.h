@@ -201,16 +201,24 @@ struct nic {
   size_t address_count;
   uint32_t mtu;
 };
+void net_prepare(void); /* links up, without addresses: for a template */
 int net_apply(const struct nic *, size_t count, const char **step);
+
+/* --- names.c: small files that say who this machine is */
+enum name { NAME_HOSTNAME, NAME_MACHINE_ID, NAME_RESOLV_CONF, NAME_HOSTS, NAME_GENERATION, NAME_BOOT_ID };
+void names_prepare(void); /* once /run is there */
+int name_set(enum name, const struct tlv *, const char *end);
+
+/* --- identify.c, template.c */
+void identify_prepare(void);
+void template_prepare(void);
 
 /* --- init.c, ports.c, power.c, sha256.c, files.c */
 extern bool is_init;
 void init_mounts(void);
-void init_late_mounts(void);
 void init_modules(void);
-bool init_root(void);
+void init_root(void);
 int root_switch(const char *spec);
-void init_wait_device(const char *path, int timeout_ms);
 void ports_start(void);
 void ports_socket(const char *path);
 void power_begin(uint8_t kind, int64_t grace_ms);
@@ -218,6 +226,7 @@ void power_child_gone(bool none_left);
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int uevent_open(void);
 int write_file(const char *path, const void *, size_t, mode_t);
+int write_existing(const char *path, const char *text); /* as of /proc and /sys */
 char *read_file(const char *path, size_t max, size_t *len); /* NUL-terminated, malloc'ed */
 int make_parents(const char *path);
 

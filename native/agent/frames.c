@@ -132,8 +132,16 @@ char *tlv_string(const struct tlv *v) {
   return s;
 }
 
+/* One that was given back, for the next: most answers fit, and the C library would map and unmap memory for each. */
+static struct bytes spare;
+#define SPARE_MOST 4096
+
 void bytes_add(struct bytes *b, const void *data, size_t len) {
   if (b->bad || len == 0) return;
+  if (b->cap == 0) {
+    *b = spare;
+    spare = (struct bytes){0};
+  }
   if (b->len + len > b->cap) {
     size_t cap = b->cap == 0 ? 256 : b->cap;
     while (cap < b->len + len) cap *= 2;
@@ -172,6 +180,7 @@ void bytes_u64(struct bytes *b, uint8_t tag, uint64_t v) {
 }
 
 void bytes_free(struct bytes *b) {
-  free(b->data);
+  if (spare.cap == 0 && b->cap > 0 && b->cap <= SPARE_MOST) spare = (struct bytes){.data = b->data, .cap = b->cap};
+  else free(b->data);
   *b = (struct bytes){0};
 }

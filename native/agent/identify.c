@@ -1,13 +1,10 @@
 /* identify: makes this machine itself and no other: randomness, clock, names, addresses, environment. */
 #include <fcntl.h>
 #include <linux/random.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,21 +12,23 @@
 
 #define MAX_SEED 256
 
+static int random_fd = -1;
+
+void identify_prepare(void) { random_fd = open("/dev/urandom", O_RDWR | O_CLOEXEC); }
+
 static int reseed(const uint8_t *seed, size_t len) {
   struct {
     struct rand_pool_info info;
     uint8_t bytes[MAX_SEED];
   } pool;
   if (len > MAX_SEED) return EINVAL;
-  int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
-  if (fd < 0) return errno;
+  if (random_fd < 0) identify_prepare();
+  if (random_fd < 0) return errno;
   pool.info.entropy_count = (int)len * 8;
   pool.info.buf_size = (int)len;
   memcpy((uint8_t *)&pool + sizeof(pool.info), seed, len);
   /* Adding alone leaves the generator's key for up to a minute (random(4)): clones would draw the same bytes. */
-  int error = ioctl(fd, RNDADDENTROPY, &pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0 ? errno : 0;
-  close(fd);
-  return error;
+  return ioctl(random_fd, RNDADDENTROPY, &pool) < 0 || ioctl(random_fd, RNDRESEEDCRNG) < 0 ? errno : 0;
 }
 
 static bool take_ip(struct ip *ip, const struct tlv *v, bool with_prefix) {
@@ -65,17 +64,6 @@ static int set_clock(uint64_t ns) {
   return clock_settime(CLOCK_REALTIME, &t) < 0 ? errno : 0;
 }
 
-/* A read-only root keeps its own files: no reason to refuse the identity. */
-static int set_text(const char *path, const struct tlv *v, const char *end) {
-  char text[16 * 1024];
-  if (v->len + 1 > sizeof(text)) return E2BIG;
-  memcpy(text, v->data, v->len);
-  size_t more = strlen(end);
-  memcpy(text + v->len, end, more);
-  int error = write_file(path, text, v->len + more, 0644);
-  return error == EROFS || error == ENOENT ? 0 : error;
-}
-
 static int set_root(const struct tlv *v) {
   char spec[128];
   if (v->len == 0 || v->len >= sizeof(spec) || !is_init) return EINVAL;
@@ -84,29 +72,9 @@ static int set_root(const struct tlv *v) {
   return root_switch(spec);
 }
 
-#define RUN_DIR "/run/skerry"
-
-/* Whole or not at all, for those who watch it (inotify(7)): a program may hold secrets, connections, random state of its own. */
-static int set_generation(const struct tlv *v) {
-  if (mkdir(RUN_DIR, 0755) < 0 && errno != EEXIST) return errno;
-  int error = set_text(RUN_DIR "/.generation", v, "\n");
-  if (error == 0 && rename(RUN_DIR "/.generation", RUN_DIR "/generation") < 0) error = errno;
-  return error;
-}
-
-/* The kernel draws its own once, at the first look (drivers/char/random.c), and keeps it: over that file lies ours. */
-static int set_boot_id(const struct tlv *v) {
-  static bool mounted;
-  int error = set_text(RUN_DIR "/boot_id", v, "\n");
-  if (error != 0 || mounted || !is_init) return error;
-  if (mount(RUN_DIR "/boot_id", "/proc/sys/kernel/random/boot_id", NULL, MS_BIND, NULL) < 0) return errno;
-  mounted = true;
-  return 0;
-}
-
 static int set_hostname(const struct tlv *v) {
   if (sethostname((const char *)v->data, v->len) < 0) return errno;
-  return set_text("/etc/hostname", v, "\n");
+  return name_set(NAME_HOSTNAME, v, "\n");
 }
 
 /* What failed is in *step. */
@@ -123,12 +91,12 @@ static int apply(struct tlvs *values, const char **step) {
         error = set_root(&v);
         break;
       case TAG_GENERATION:
-        *step = RUN_DIR "/generation";
-        if (is_init) error = set_generation(&v);
+        *step = "/run/skerry/generation";
+        if (is_init) error = name_set(NAME_GENERATION, &v, "\n");
         break;
       case TAG_BOOT_ID:
         *step = "boot id";
-        if (is_init) error = set_boot_id(&v);
+        if (is_init) error = name_set(NAME_BOOT_ID, &v, "\n");
         break;
       case TAG_FRESH_KEYS:
         *step = "ssh host keys";
@@ -148,15 +116,15 @@ static int apply(struct tlvs *values, const char **step) {
         break;
       case TAG_MACHINE_ID:
         *step = "/etc/machine-id";
-        error = set_text("/etc/machine-id", &v, "\n");
+        error = name_set(NAME_MACHINE_ID, &v, "\n");
         break;
       case TAG_RESOLV_CONF:
         *step = "/etc/resolv.conf";
-        error = set_text("/etc/resolv.conf", &v, "");
+        error = name_set(NAME_RESOLV_CONF, &v, "");
         break;
       case TAG_HOSTS:
         *step = "/etc/hosts";
-        error = set_text("/etc/hosts", &v, "");
+        error = name_set(NAME_HOSTS, &v, "");
         break;
       case TAG_NIC:
         *step = "a NIC's values";

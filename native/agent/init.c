@@ -37,7 +37,7 @@ void init_mounts(void) {
 }
 
 /* In the root that stays. */
-void init_late_mounts(void) {
+static void late_mounts(void) {
   late_mounted = true;
   mkdir("/dev/pts", 0755);
   mkdir("/dev/shm", 0755);
@@ -47,6 +47,7 @@ void init_late_mounts(void) {
   mount_one("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
   mount_one("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   freezer_init();
+  names_prepare();
   if (symlink("/proc/self/fd", "/dev/fd") == 0) {
     if (symlink("/proc/self/fd/0", "/dev/stdin") < 0 || symlink("/proc/self/fd/1", "/dev/stdout") < 0 ||
         symlink("/proc/self/fd/2", "/dev/stderr") < 0) {
@@ -70,7 +71,7 @@ void init_modules(void) {
   free(order);
 }
 
-void init_wait_device(const char *path, int timeout_ms) {
+static void wait_device(const char *path, int timeout_ms) {
   struct stat st;
   if (stat(path, &st) == 0) return;
   int64_t end = now_ms() + timeout_ms;
@@ -84,8 +85,17 @@ void init_wait_device(const char *path, int timeout_ms) {
   if (wait.fd >= 0) close(wait.fd);
 }
 
+/*
+ * Without the option a kernel thread reads all block bitmaps ahead (ext4(5), since Linux 5.9), which an idle machine pays
+ * for and a busy one has no need of.
+ */
+static bool mount_ext4(const char *device) {
+  return mount(device, "/newroot", "ext4", MS_NOATIME, "no_prefetch_block_bitmaps") == 0;
+}
+
 static bool mount_root(const char *device, const char *fstype) {
   static const char *const TRIED[] = {"ext4", "erofs", "squashfs", "xfs", "btrfs"};
+  if ((fstype == NULL || strcmp(fstype, "ext4") == 0) && mount_ext4(device)) return true;
   if (fstype != NULL) return mount(device, "/newroot", fstype, MS_NOATIME, NULL) == 0;
   for (size_t i = 0; i < sizeof(TRIED) / sizeof(TRIED[0]); i++) {
     if (mount(device, "/newroot", TRIED[i], MS_NOATIME, NULL) == 0) return true;
@@ -95,26 +105,34 @@ static bool mount_root(const char *device, const char *fstype) {
 }
 
 /* What is mounted in the initramfs already goes along. */
-static void move_mounts(bool late) {
-  static const char *const MOVED[] = {"dev", "proc", "sys", "run", "tmp"};
-  for (size_t i = 0; i < (late ? 5 : 3); i++) {
-    char from[16], to[32];
-    snprintf(from, sizeof(from), "/%s", MOVED[i]);
-    snprintf(to, sizeof(to), "/newroot/%s", MOVED[i]);
-    mkdir(to, 0755);
-    if (mount(from, to, NULL, MS_MOVE, NULL) < 0) say("skerry-agent: move %s: %s", from, strerror(errno));
+static void move_mounts(void) {
+  static const char *const MOVED[][2] = {{"/dev", "/newroot/dev"},
+                                         {"/proc", "/newroot/proc"},
+                                         {"/sys", "/newroot/sys"},
+                                         {"/run", "/newroot/run"},
+                                         {"/tmp", "/newroot/tmp"}};
+  for (size_t i = 0; i < (late_mounted ? 5 : 3); i++) {
+    const char *from = MOVED[i][0], *to = MOVED[i][1];
+    if (mount(from, to, NULL, MS_MOVE, NULL) == 0) continue;
+    if (errno == ENOENT && mkdir(to, 0755) == 0 && mount(from, to, NULL, MS_MOVE, NULL) == 0) continue;
+    say("skerry-agent: move %s: %s", from, strerror(errno));
   }
 }
 
 /* Makes the disk SPEC (vda[:fstype]) the root; errno of what failed. */
 int root_switch(const char *spec) {
-  char device[128], *fstype;
-  snprintf(device, sizeof(device), "/dev/%s", strncmp(spec, "/dev/", 5) == 0 ? spec + 5 : spec);
+  char device[128] = "/dev/", *fstype;
+  if (strncmp(spec, device, 5) == 0) spec += 5;
+  if (strlen(spec) + 6 > sizeof(device)) return ENAMETOOLONG;
+  strcpy(device + 5, spec);
   if ((fstype = strchr(device, ':')) != NULL) *fstype++ = 0;
-  init_wait_device(device, ROOT_WAIT_MS);
-  mkdir("/newroot", 0755);
+  /* A template has both already. */
+  if (!late_mounted) {
+    wait_device(device, ROOT_WAIT_MS);
+    mkdir("/newroot", 0755);
+  }
   if (!mount_root(device, fstype)) return errno;
-  move_mounts(late_mounted);
+  move_mounts();
   /* switch_root(8)'s way: the disk over the initramfs, which can't be unmounted. */
   return chdir("/newroot") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0 ? errno : 0;
 }
@@ -123,15 +141,17 @@ int root_switch(const char *spec) {
  * skerry.root=vda[:fstype] in the kernel's command line; without it the initramfs stays the root. `later`: identify names
  * the disk, for this machine becomes a template of others, which have one each.
  */
-bool init_root(void) {
+void init_root(void) {
   char *cmdline = read_file("/proc/cmdline", 16 * 1024, NULL), *rest = cmdline, *word;
   const char *root = NULL;
   while (rest != NULL && (word = strsep(&rest, " \n")) != NULL) {
     if (strncmp(word, "skerry.root=", 12) == 0) root = word + 12;
   }
-  int error = root == NULL || strcmp(root, "later") == 0 ? 0 : root_switch(root);
+  bool later = root != NULL && strcmp(root, "later") == 0;
+  int error = root == NULL || later ? 0 : root_switch(root);
   /* The initramfs goes on as root, so that somebody can look: `exec` works there too. */
   if (error != 0) say("skerry-agent: root %s: %s", root, strerror(error));
   free(cmdline);
-  return error == 0;
+  late_mounts();
+  if (later) template_prepare();
 }

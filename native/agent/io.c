@@ -16,6 +16,14 @@ int write_file(const char *path, const void *data, size_t len, mode_t mode) {
   return error;
 }
 
+int write_existing(const char *path, const char *text) {
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return errno;
+  int error = write(fd, text, strlen(text)) < 0 ? errno : 0;
+  close(fd);
+  return error;
+}
+
 char *read_file(const char *path, size_t max, size_t *len) {
   size_t have = 0, cap = 4096;
   char *text = malloc(cap + 1);

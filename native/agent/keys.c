@@ -7,17 +7,19 @@
 
 #include "agent.h"
 
-/* Removes DIR/PREFIX*. */
-static void remove_keys(const char *dir, const char *prefix) {
+/* Removes DIR/PREFIX*. @returns false without DIR: there is no such server */
+static bool remove_keys(const char *dir, const char *prefix) {
   DIR *d = opendir(dir);
   struct dirent *entry;
-  while (d != NULL && (entry = readdir(d)) != NULL) {
+  if (d == NULL) return false;
+  while ((entry = readdir(d)) != NULL) {
     char path[512];
     if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0) continue;
     snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
     unlink(path);
   }
-  if (d != NULL) closedir(d);
+  closedir(d);
+  return access(dir, W_OK) == 0;
 }
 
 /* Waits: the key has to be there before anything of the user's runs. Ed25519, as an RSA key takes seconds under emulation. */
@@ -37,8 +39,6 @@ static void run(char *const *argv) {
 void fresh_keys(void) {
   static char *const openssh[] = {"/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/etc/ssh/ssh_host_ed25519_key", NULL};
   static char *const dropbear[] = {"/usr/bin/dropbearkey", "-t", "ed25519", "-f", "/etc/dropbear/dropbear_ed25519_host_key", NULL};
-  remove_keys("/etc/ssh", "ssh_host_");
-  remove_keys("/etc/dropbear", "dropbear_");
-  if (access("/etc/ssh", W_OK) == 0 && access(openssh[0], X_OK) == 0) run(openssh);
-  if (access("/etc/dropbear", W_OK) == 0 && access(dropbear[0], X_OK) == 0) run(dropbear);
+  if (remove_keys("/etc/ssh", "ssh_host_") && access(openssh[0], X_OK) == 0) run(openssh);
+  if (remove_keys("/etc/dropbear", "dropbear_") && access(dropbear[0], X_OK) == 0) run(dropbear);
 }

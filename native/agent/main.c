@@ -114,10 +114,7 @@ int main(int argc, char **argv) {
     if (is_init) init_modules();
     /* The port is opened before the rest is mounted: the host's bytes travel meanwhile. */
     ports_start();
-    if (is_init) {
-      init_root();
-      init_late_mounts();
-    }
+    if (is_init) init_root();
   }
   for (;;) {
     loop_turn();

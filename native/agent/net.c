@@ -14,6 +14,9 @@
 
 #include "agent.h"
 
+#define LINK_LOCAL_MS 250
+#define LOOPBACK 1 /* always the first device of a namespace */
+
 static struct {
   uint8_t data[8192];
   size_t len;
@@ -26,7 +29,23 @@ static struct {
   struct ip address;
 } applied[MAX_NICS * MAX_ADDRESSES];
 static size_t applied_count;
+
+struct device {
+  uint32_t index;
+  uint8_t mac[6];
+  uint8_t number; /* of ethN */
+  bool taken;
+};
+
+static int netlink = -1; /* kept open */
 static bool loopback_up;
+
+/* Of a template: the links are up, without addresses even of their own, until the first identity. */
+static struct device prepared[MAX_NICS];
+static size_t prepared_count;
+
+static bool lacks_link_local[MAX_NICS];
+static struct timer link_local;
 
 static struct nlmsghdr *message(uint16_t type, uint16_t flags, const void *head, size_t len) {
   struct nlmsghdr *h = (struct nlmsghdr *)(void *)(block.data + block.len);
@@ -52,13 +71,29 @@ static void done(struct nlmsghdr *h) { block.len += NLMSG_ALIGN(h->nlmsg_len); }
 
 static size_t ip_size(const struct ip *ip) { return ip->family == AF_INET ? 4 : 16; }
 
-static void link_up(uint32_t index, const uint8_t *mac, uint32_t mtu) {
-  struct ifinfomsg info = {.ifi_index = (int)index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
-  struct nlmsghdr *h = message(RTM_NEWLINK, 0, &info, sizeof(info));
+static void link_up(uint32_t index, const uint8_t *mac, uint32_t mtu, bool is_up) {
+  struct ifinfomsg info = {.ifi_index = (int)index, .ifi_flags = is_up ? 0 : IFF_UP, .ifi_change = is_up ? 0 : IFF_UP};
+  if (is_up && mac == NULL && mtu == 0) return;
+  struct nlmsghdr *h = message(RTM_SETLINK, 0, &info, sizeof(info));
   if (h == NULL) return;
   /* The kernel sets the address before it raises the link (do_setlink), and virtio-net takes one while up. */
   if (mac != NULL) attribute(h, IFLA_ADDRESS, mac, 6);
   if (mtu != 0) attribute(h, IFLA_MTU, &mtu, sizeof(mtu));
+  done(h);
+}
+
+/* No link-local address by itself, until link_local_add. */
+static void no_link_local(uint32_t index) {
+  struct ifinfomsg info = {.ifi_index = (int)index};
+  struct {
+    struct rtattr family, mode;
+    uint8_t value, padding[3];
+  } spec = {.family = {.rta_len = sizeof(struct rtattr) + RTA_LENGTH(1), .rta_type = AF_INET6},
+            .mode = {.rta_len = RTA_LENGTH(1), .rta_type = IFLA_INET6_ADDR_GEN_MODE},
+            .value = IN6_ADDR_GEN_MODE_NONE};
+  struct nlmsghdr *h = message(RTM_SETLINK, 0, &info, sizeof(info));
+  if (h == NULL) return;
+  attribute(h, IFLA_AF_SPEC, &spec, sizeof(spec));
   done(h);
 }
 
@@ -93,12 +128,6 @@ static void default_route(uint32_t index, const struct ip *gateway) {
   done(h);
 }
 
-struct device {
-  uint32_t index;
-  uint8_t mac[6];
-  bool taken;
-};
-
 static struct device *by_mac(struct device *devices, size_t count, const uint8_t *mac) {
   for (size_t i = 0; i < count; i++) {
     if (!devices[i].taken && memcmp(devices[i].mac, mac, 6) == 0) return &devices[i];
@@ -119,17 +148,18 @@ static bool all_known(struct device *devices, size_t found, const struct nic *ni
  * eth0, eth1, ...: without udev the kernel's names stay. It stops as soon as all are known: asking for one that is not
  * there makes a kernel with modules look for one (dev_load).
  */
-static size_t find_devices(int fd, struct device *devices, const struct nic *nics, size_t wanted) {
+static size_t find_devices(struct device *devices, const struct nic *nics, size_t wanted) {
   size_t count = 0;
-  for (int i = 0; i < MAX_NICS && !all_known(devices, count, nics, wanted); i++) {
+  for (int i = 0; i < MAX_NICS && (nics == NULL || !all_known(devices, count, nics, wanted)); i++) {
     struct ifreq request = {0};
     snprintf(request.ifr_name, sizeof(request.ifr_name), "eth%d", i);
-    if (ioctl(fd, SIOCGIFHWADDR, &request) < 0) break;
+    if (ioctl(netlink, SIOCGIFHWADDR, &request) < 0) break;
     if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER) continue;
     struct device *d = &devices[count];
     memcpy(d->mac, request.ifr_hwaddr.sa_data, 6);
-    if (ioctl(fd, SIOCGIFINDEX, &request) < 0) continue;
+    if (ioctl(netlink, SIOCGIFINDEX, &request) < 0) continue;
     d->index = (uint32_t)request.ifr_ifindex;
+    d->number = (uint8_t)i;
     d->taken = false;
     count++;
   }
@@ -147,20 +177,21 @@ static struct device *choose(struct device *devices, size_t count, const struct 
   return d;
 }
 
-static int answers(int fd) {
+static int answers(void) {
   uint8_t data[4096];
-  ssize_t n = recv(fd, data, sizeof(data), MSG_DONTWAIT);
+  ssize_t n = recv(netlink, data, sizeof(data), MSG_DONTWAIT);
   /* Without NLM_F_ACK only failures are answered, and at once: nothing to read means that all went well. */
   while (n > 0) {
     size_t left = (size_t)n;
     for (struct nlmsghdr *h = (struct nlmsghdr *)(void *)data; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
       struct nlmsgerr *e = NLMSG_DATA(h);
       if (h->nlmsg_type != NLMSG_ERROR || e->error == 0) continue;
-      /* An address that is gone already need not be taken away. */
+      /* An address that is gone already need not be taken away, and a kernel without IPv6 makes none by itself. */
       if (e->msg.nlmsg_type == RTM_DELADDR) continue;
+      if (e->msg.nlmsg_type == RTM_SETLINK && e->error == -EAFNOSUPPORT) continue;
       return -e->error;
     }
-    n = recv(fd, data, sizeof(data), MSG_DONTWAIT);
+    n = recv(netlink, data, sizeof(data), MSG_DONTWAIT);
   }
   return 0;
 }
@@ -175,18 +206,53 @@ static bool is_wanted(const struct nic *nics, struct device **chosen, size_t cou
   return false;
 }
 
-static void plan(const struct nic *nics, struct device **chosen, size_t count) {
+/* RFC 4291, appendix A. */
+static struct ip link_local_of(const uint8_t mac[6]) {
+  struct ip ip = {.family = AF_INET6, .prefix = 64, .bytes = {0xfe, 0x80, [11] = 0xff, [12] = 0xfe}};
+  memcpy(ip.bytes + 8, mac, 3);
+  memcpy(ip.bytes + 13, mac + 3, 3);
+  ip.bytes[8] ^= 2;
+  return ip;
+}
+
+static void link_local_add(struct timer *t) {
+  (void)t;
+  for (int i = 0; i < MAX_NICS; i++) {
+    char path[64];
+    if (!lacks_link_local[i]) continue;
+    lacks_link_local[i] = false;
+    snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/eth%d/addr_gen_mode", i);
+    write_existing(path, "0");
+  }
+}
+
+/*
+ * The link-local address is made of the MAC, and stays when that changes: a copy's would be that of its original. Its own
+ * comes a moment later, as it does after a boot, where duplicate address detection takes a second: making it costs more than
+ * all of the rest.
+ */
+static void set_link(struct device *d, const struct nic *nic, bool is_up) {
+  bool same = !nic->has_mac || memcmp(d->mac, nic->mac, 6) == 0;
+  if (!same && !is_up) {
+    struct ip old = link_local_of(d->mac);
+    no_link_local(d->index);
+    address(RTM_DELADDR, d->index, &old);
+  }
+  link_up(d->index, same ? NULL : nic->mac, nic->mtu, is_up);
+  if (!same || is_up) lacks_link_local[d->number] = true;
+}
+
+static void plan(const struct nic *nics, struct device **chosen, size_t count, bool are_up) {
   for (size_t i = 0; i < applied_count; i++) {
     if (!is_wanted(nics, chosen, count, applied[i].index, &applied[i].address)) {
       address(RTM_DELADDR, applied[i].index, &applied[i].address);
     }
   }
   applied_count = 0;
-  if (!loopback_up) link_up(1, NULL, 0); /* lo is always the first device of a namespace */
+  if (!loopback_up) link_up(LOOPBACK, NULL, 0, false);
   for (size_t i = 0; i < count; i++) {
     uint32_t index = chosen[i]->index;
-    bool same = !nics[i].has_mac || memcmp(chosen[i]->mac, nics[i].mac, 6) == 0;
-    link_up(index, same ? NULL : nics[i].mac, nics[i].mtu);
+    set_link(chosen[i], &nics[i], are_up);
     for (size_t j = 0; j < nics[i].address_count; j++) {
       address(RTM_NEWADDR, index, &nics[i].addresses[j]);
       applied[applied_count].index = index;
@@ -196,26 +262,52 @@ static void plan(const struct nic *nics, struct device **chosen, size_t count) {
   }
 }
 
+static int send_block(void) {
+  struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+  if (block.len == 0) return 0;
+  return sendto(netlink, block.data, block.len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0 ? errno : answers();
+}
+
+static int open_netlink(void) {
+  if (netlink < 0) netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  return netlink < 0 ? errno : 0;
+}
+
+void net_prepare(void) {
+  if (open_netlink() != 0) return;
+  block.len = 0;
+  link_up(LOOPBACK, NULL, 0, false);
+  size_t count = find_devices(prepared, NULL, 0);
+  for (size_t i = 0; i < count; i++) {
+    no_link_local(prepared[i].index);
+    link_up(prepared[i].index, NULL, 0, false);
+  }
+  loopback_up = send_block() == 0;
+  if (loopback_up) prepared_count = count;
+}
+
 int net_apply(const struct nic *nics, size_t count, const char **step) {
   struct device devices[MAX_NICS], *chosen[MAX_NICS];
-  struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  size_t found = prepared_count, i = 0;
+  bool are_up = prepared_count > 0;
   *step = "netlink";
-  if (fd < 0) return errno;
-  size_t found = find_devices(fd, devices, nics, count), i = 0;
+  int error = open_netlink();
+  if (error != 0) return error;
+  if (are_up) memcpy(devices, prepared, sizeof(prepared));
+  else found = find_devices(devices, nics, count);
   for (; i < count && (chosen[i] = choose(devices, found, &nics[i])) != NULL; i++);
-  int error = 0;
   if (i < count) {
     *step = "fewer network interfaces than the host gave addresses for";
-    error = ENODEV;
-  } else {
-    block.len = 0;
-    plan(nics, chosen, count);
-    if (sendto(fd, block.data, block.len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0) error = errno;
-    else error = answers(fd);
-    *step = "addresses and routes";
-    loopback_up = error == 0;
+    return ENODEV;
   }
-  close(fd);
+  block.len = 0;
+  plan(nics, chosen, count, are_up);
+  error = send_block();
+  *step = "addresses and routes";
+  loopback_up = error == 0;
+  prepared_count = 0;
+  for (int n = 0; n < MAX_NICS; n++) {
+    if (lacks_link_local[n]) timer_set(&link_local, LINK_LOCAL_MS, link_local_add);
+  }
   return error;
 }
