@@ -70,7 +70,7 @@ async function look(agent: AgentClient): Promise<Record<string, string>> {
 describe.runIf(micro !== undefined)('a clone', { timeout: 60_000 }, () => {
   test('has the disk, the names and the addresses that it is told, and no other clone has', async () => {
     const keeperPath = await template();
-    const machines = await Promise.all([clone(keeperPath), clone(keeperPath)]);
+    const machines = [await clone(keeperPath), await clone(keeperPath)];
     const seen = [];
     for (const [index, machine] of machines.entries()) {
       const n = index + 1;
@@ -102,6 +102,7 @@ describe.runIf(micro !== undefined)('a clone', { timeout: 60_000 }, () => {
     await using agent = await agentOf(await clone(await template()));
     await agent.identify(identity(1));
     const before = await look(agent);
+    await until(async () => (await read(agent, '/proc/net/if_inet6')).includes('fe80000000000000000000fffe000001'));
     const bootId = '11111111-2222-4333-8444-555555555555';
     const { root: _, ...again } = { ...identity(2), bootId, hostname: 'x', nics: [] };
     await agent.identify({ ...again, nics: [{ mac: '02:00:00:00:00:02', addresses: ['10.9.0.2/24'] }] });
