@@ -119,9 +119,7 @@ export class VmController {
       const { dir, runtimeDir } = this.dirs(vm.id);
       const nics = await this.#ports.networks.nicsOf(vm);
       const found = await this.#ports.driver.adopt({ id: vm.id, dir, runtimeDir, nics });
-      if (found.state === 'alive') {
-        return (await this.#adoptAlive(vm, found.machine)) ? 'adopted' : 'absent';
-      }
+      if (found.state === 'alive') return (await this.#adoptAlive(vm, found.machine)) ? 'adopted' : 'absent';
       const { state } = vm.status;
       if (state === 'deleting' || state === 'stopped' || state === 'crashed' || state === 'suspended') return 'absent';
       if (state === 'starting') {
@@ -176,6 +174,8 @@ export class VmController {
         imageDigest: boot.image.digest,
         start: report,
       }));
+      // Only now: until the store has it running, what is left of the memory tells the next daemon that it goes on.
+      await removeMemory(dirs.dir);
       live.watchHealth(vm.spec.health);
       void events.emit({
         type: 'vm.started',

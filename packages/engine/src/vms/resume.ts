@@ -110,7 +110,6 @@ export async function finishResume(
   await networks.attach(vm, dirs.runtimeDir);
   waterfall.mark('network');
   undo.move();
-  await removeMemory(dirs.dir);
   const report = waterfall.report({
     how: memory.isFork ? 'fork' : 'resume',
     kernel: memory.kernel,
