@@ -218,6 +218,7 @@ extern bool is_init;
 void init_mounts(void);
 void init_modules(void);
 void init_root(void);
+void init_calm(void); /* sysctls for few wake-ups */
 int root_switch(const char *spec);
 void ports_start(void);
 void ports_socket(const char *path);

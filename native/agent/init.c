@@ -14,6 +14,7 @@
 
 #define MODULES "/lib/modules"
 #define ROOT_WAIT_MS 10000
+#define CALM_MS 3000
 
 static bool late_mounted;
 
@@ -54,6 +55,20 @@ static void late_mounts(void) {
       say("skerry-agent: /dev/std*: %s", strerror(errno));
     }
   }
+}
+
+/*
+ * The kernel looks after memory by the clock, of which an idle guest wakes its host twice and once a second
+ * (Documentation/admin-guide/sysctl/vm.rst): compaction still happens when somebody needs it, counters are summed up later.
+ */
+void init_calm(void) {
+  write_existing("/proc/sys/vm/compaction_proactiveness", "0");
+  write_existing("/proc/sys/vm/stat_interval", "30");
+}
+
+static void calm_later(struct timer *t) {
+  (void)t;
+  init_calm();
 }
 
 void init_modules(void) {
@@ -153,5 +168,7 @@ void init_root(void) {
   if (error != 0) say("skerry-agent: root %s: %s", root, strerror(error));
   free(cmdline);
   late_mounts();
+  static struct timer calm;
   if (later) template_prepare();
+  else timer_set(&calm, CALM_MS, calm_later); /* not while somebody waits for us */
 }

@@ -28,6 +28,7 @@ static bool gated;   /* input waits until output has drained */
 static bool starved; /* a stream waits for room in the output */
 static uint64_t started_us;
 static char boot_nonce[33];
+static struct utsname kernel;
 
 bool session_has_port(void) { return port.fd >= 0; }
 
@@ -106,7 +107,6 @@ void session_error(const char *why) {
 }
 
 static void hello(const uint8_t *nonce) {
-  struct utsname kernel;
   struct bytes body = {0};
   session_lost(); /* the previous session's streams and output */
   streams_new_session();
@@ -114,7 +114,6 @@ static void hello(const uint8_t *nonce) {
   memcpy(out + MAGIC_BYTES, nonce, NONCE_BYTES);
   out_len = MAGIC_BYTES + NONCE_BYTES;
   active = decoder.synced = true;
-  uname(&kernel);
   bytes_u32(&body, TAG_PROTOCOL, PROTOCOL_NEWEST);
   bytes_u32(&body, TAG_OLDEST, PROTOCOL_OLDEST);
   bytes_string(&body, TAG_VERSION, AGENT_VERSION);
@@ -222,6 +221,7 @@ void session_start(int fd) { watch_add(&port, fd, PORT_EVENTS, port_event); }
 void session_boot(const uint8_t random[16], uint64_t time_ns) {
   static const char hex[] = "0123456789abcdef";
   started_us = boot_us();
+  uname(&kernel);
   for (int i = 0; i < 16; i++) {
     /* The time too: early random bytes of two boots under emulation may be alike. */
     uint8_t byte = (uint8_t)(random[i] ^ (i < 8 ? time_ns >> (8 * i) : 0));

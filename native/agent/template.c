@@ -8,6 +8,7 @@
 #include "agent.h"
 
 void template_prepare(void) {
+  init_calm();
   identify_prepare();
   net_prepare();
   /* A little of each small size stays in use, so that the C library does not map and unmap memory for it (mallocng). */
