@@ -11,6 +11,7 @@ import {
   NETWORK_KIND,
   NetworkService,
   NODE_KIND,
+  NodeCopyService,
   NodeService,
   openSqliteStore,
   Resources,
@@ -140,7 +141,19 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
       await forwarding.assertPortsFree([...others, ...asked]);
     },
     forwardsChanged: syncForwards,
+    onDeleted: (id) => nodeCopies.forget(id),
     onError,
+  });
+  const nodeCopies: NodeCopyService = new NodeCopyService({
+    nodes,
+    nodeService,
+    vms,
+    service: vmService,
+    controller,
+    images,
+    networks,
+    events,
+    savesDir: join(paths.dataDir, 'saves'),
   });
 
   const usage = new UsageService({
@@ -166,7 +179,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
   /** Finds what runs; nothing is started twice. */
   const recover = async () => {
     const startedAtMs = performance.now();
-    await Promise.all([tasks.recover(), templates.recover()]);
+    await Promise.all([tasks.recover(), templates.recover(), nodeCopies.recover()]);
     const counts = { adopted: 0, ended: 0 };
     await Promise.all(
       (await listVms()).map(async (vm) => {
@@ -218,6 +231,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
       build: (wanted: TemplateBuild, work: WorkOptions) => buildTemplateFor({ templates, images, host }, wanted, work),
     },
     forks,
+    nodeCopies,
     controller,
     vms: vmService,
     nodes: nodeService,

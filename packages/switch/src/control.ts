@@ -110,12 +110,34 @@ export class Control {
         return this.#switch.state();
       case 'stats':
         return this.#switch.stats();
+      case 'hold':
+        this.#switch.cuts.hold(cutParams(params).segments);
+        return null;
+      case 'gather':
+        this.#switch.cuts.gather(cutParams(params).segments);
+        return null;
+      case 'release': {
+        const { segments, keepAs } = cutParams(params);
+        return { frames: this.#switch.cuts.release(segments, keepAs) };
+      }
+      case 'inject': {
+        const { keptAs, segments } = params as SwitchMethods['inject']['params'];
+        return { frames: this.#switch.cuts.inject(String(keptAs), { ...segments }) };
+      }
       case 'shutdown':
         return null;
       default:
         throw new SwitchError('invalid', `There is no method ${method}`);
     }
   }
+}
+
+function cutParams(params: unknown): SwitchMethods['release']['params'] {
+  const { segments, keepAs } = (params ?? {}) as Partial<SwitchMethods['release']['params']>;
+  if (!Array.isArray(segments) || !segments.every((id) => typeof id === 'string')) {
+    throw new SwitchError('invalid', 'segments is no list of ids');
+  }
+  return { segments, keepAs: keepAs === undefined ? undefined : String(keepAs) };
 }
 
 function parseRequest(line: string): ControlRequest {

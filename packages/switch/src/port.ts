@@ -41,6 +41,9 @@ export class Port {
   #retryMs = MIN_RETRY_MS;
   #retryTimer: NodeJS.Timeout | undefined;
   #closed = false;
+  /** Frames kept for a cut. */
+  #held: Buffer[] | undefined;
+  #heldBytes = 0;
 
   constructor(id: string, socketPath: string, log: (line: string) => void) {
     this.id = id;
@@ -97,6 +100,40 @@ export class Port {
     socket.write(start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end));
   }
 
+  /** Takes in nothing more: what is sent waits in the socket. */
+  hold(): void {
+    this.#socket?.pause();
+  }
+
+  /** Takes in again, and keeps it instead of passing it on. */
+  gather(): void {
+    this.#held ??= [];
+    this.#socket?.resume();
+  }
+
+  /** Passes on what was kept, and from now on everything. @returns the kept frames, each with its length before it */
+  release(): readonly Buffer[] {
+    const frames = this.#held ?? [];
+    this.#held = undefined;
+    this.#heldBytes = 0;
+    this.inject(frames);
+    this.#socket?.resume();
+    return frames;
+  }
+
+  /** As if they came from here now. */
+  inject(frames: readonly Buffer[]): void {
+    for (const frame of frames) this.handler?.frame(frame, 0, frame.length);
+    this.handler?.flush();
+  }
+
+  #keep(held: Buffer[], frame: Buffer): void {
+    held.push(frame);
+    this.#heldBytes += frame.length;
+    // A guest that stands still sends no more than its socket holds; one that does not waits.
+    if (this.#heldBytes > QUEUE_BYTES) this.#socket?.pause();
+  }
+
   close(): void {
     this.#closed = true;
     this.handler = undefined;
@@ -116,7 +153,8 @@ export class Port {
       frame: (buffer, start, end) => {
         this.receivedFrames += 1;
         this.receivedBytes += end - start - LENGTH_BYTES;
-        this.handler?.frame(buffer, start, end);
+        if (this.#held === undefined) this.handler?.frame(buffer, start, end);
+        else this.#keep(this.#held, Buffer.from(buffer.subarray(start, end)));
       },
     });
     this.#socket = socket;

@@ -13,6 +13,20 @@ export interface SwitchMethods {
   sync: { params: SwitchConfig; result: SwitchState };
   state: { params: undefined; result: SwitchState };
   stats: { params: undefined; result: SwitchStats };
+  /** Ports of these segments take in nothing more; by itself for 15 seconds at most. */
+  hold: { params: { readonly segments: readonly string[] }; result: null };
+  /** Their guests stand still: what they had sent is taken in, and kept. */
+  gather: { params: { readonly segments: readonly string[] }; result: null };
+  /** All goes on, beginning with what was kept; with `keepAs` a copy of it can be injected elsewhere within a minute. */
+  release: {
+    params: { readonly segments: readonly string[]; readonly keepAs?: string | undefined };
+    result: { readonly frames: number };
+  };
+  /** `segments`: from the segment that was cut to the one that gets the copy, whose guests have the same MACs. */
+  inject: {
+    params: { readonly keptAs: string; readonly segments: Readonly<Record<string, string>> };
+    result: { readonly frames: number };
+  };
   /** Ends the process, after the answer. */
   shutdown: { params: undefined; result: null };
 }

@@ -1,5 +1,6 @@
 import { networkInterfaces } from 'node:os';
 import type { Segment, SwitchConfig } from './config.ts';
+import { Cuts } from './cuts.ts';
 import { Port } from './port.ts';
 import type { PortStats, SwitchState, SwitchStats } from './protocol.ts';
 import { Resolver } from './resolver.ts';
@@ -19,6 +20,7 @@ export class Switch {
   #flows: readonly SegmentFlow[] = [];
   #ownAddresses = ownIpv4Addresses();
   readonly #timer: NodeJS.Timeout;
+  readonly cuts = new Cuts(() => this.#flows);
 
   constructor(options: { log: (line: string) => void; resolver?: Resolver }) {
     this.#log = options.log;
@@ -72,6 +74,7 @@ export class Switch {
 
   close(): void {
     clearInterval(this.#timer);
+    this.cuts.close();
     this.#resolver.close();
     for (const port of this.#ports.values()) port.close();
     this.#ports.clear();

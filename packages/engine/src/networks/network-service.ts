@@ -5,6 +5,7 @@ import type { Resources } from '../store/index.ts';
 import type { VmNetworks, VmNic } from '../vms/index.ts';
 import { allocateAddress, allocateSubnet, checkSubnet, gatewayOf, macFor } from './addresses.ts';
 import type { EgressService } from './egress.ts';
+import { NetworkCut } from './cut.ts';
 import { readHostNetwork } from './host-facts.ts';
 import { switchConfig, type PlannedNetwork, type PlannedVm } from './plan.ts';
 import type { SwitchService } from './switch-service.ts';
@@ -73,6 +74,36 @@ export class NetworkService implements VmNetworks {
         status: { subnet, gateway: gatewayOf(subnet), datapath: 'user' },
       });
     });
+  }
+
+  /** A network of its own with the addresses of another: nothing connects the two. @throws SkerryError `not-found`, `conflict` */
+  async copy(from: string, to: string): Promise<void> {
+    const { spec, status } = await this.#ports.networks.byName(from);
+    await this.#ports.networks.create({ name: to, spec, status });
+  }
+
+  /** A cut through the networks of these names that are in use. */
+  async cut(names: readonly string[]): Promise<NetworkCut> {
+    const used = new Set([...this.#plugged.values()].flatMap((vm) => vm.nics.map(({ networkId }) => networkId)));
+    const known = await Promise.all(names.map((name) => this.#ports.networks.findByName(name)));
+    const ids = known.flatMap((network) => (network !== undefined && used.has(network.id) ? [network.id] : []));
+    return new NetworkCut(this.#ports.switches, ids);
+  }
+
+  async idOf(name: string): Promise<string> {
+    return (await this.#ports.networks.byName(name)).id;
+  }
+
+  async describe(name: string): Promise<{ name: string; spec: NetworkSpec; status: NetworkStatus }> {
+    const { spec, status } = await this.#ports.networks.byName(name);
+    return { name, spec, status };
+  }
+
+  /** Makes it what it was: its VMs believe in its addresses. */
+  async restore({ name, spec, status }: { name: string; spec: NetworkSpec; status: NetworkStatus }): Promise<void> {
+    const known = await this.#ports.networks.findByName(name);
+    if (known === undefined) await this.#ports.networks.create({ name, spec, status });
+    else await this.#ports.networks.update(known.id, () => ({ spec, status }));
   }
 
   /** @throws SkerryError `in-use` while a VM has a NIC in it */

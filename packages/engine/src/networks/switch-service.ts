@@ -9,6 +9,7 @@ import {
   type SwitchClient,
   type SwitchConfig,
   type SwitchErrorCode,
+  type SwitchMethods,
   type SwitchState,
   type SwitchStats,
 } from '@skerry/switch';
@@ -55,6 +56,16 @@ export class SwitchService {
     this.#config = config;
     const client = await this.#connected();
     return await translated(() => client.call('sync', config));
+  }
+
+  /** Calls about a cut. @throws SkerryError `unavailable` when no switch runs */
+  async cut<M extends 'hold' | 'gather' | 'release' | 'inject'>(
+    method: M,
+    params: SwitchMethods[M]['params'],
+  ): Promise<SwitchMethods[M]['result']> {
+    const client = await this.#connected();
+    const call = client.call.bind(client) as (m: M, p: typeof params) => Promise<SwitchMethods[M]['result']>;
+    return await translated(() => call(method, params));
   }
 
   /** undefined when no switch runs: asking does not start one. */

@@ -15,6 +15,7 @@ import { refOf, type Resources } from '../store/index.ts';
 import { uninterrupted } from '../tasks/index.ts';
 import { splitVmName, type VmService, type WorkOptions } from '../vms/index.ts';
 import { bringDown, bringUp } from './converge.ts';
+import { FORKING } from './forking.ts';
 import { networkName, nodeState, planUp, type NodeFacts } from './plan.ts';
 
 /** Nodes: what is declared, and the way there. */
@@ -34,6 +35,8 @@ export interface NodePorts {
   readonly assertPortsFree: (spec: NodeSpec, vms: ReadonlyMap<string, Vm>) => Promise<void>;
   /** Called when the forwards of a running VM changed. */
   readonly forwardsChanged: () => Promise<void>;
+  /** Called when a node is gone: what was saved of it goes, too. */
+  readonly onDeleted?: ((id: string) => Promise<void>) | undefined;
   readonly onError: (error: SkerryError, what: string) => void;
 }
 
@@ -111,6 +114,7 @@ export class NodeService {
       );
       for (const network of Object.keys(node.spec.networks))
         await this.#ports.networks.delete(networkName(node.name, network));
+      await this.#ports.onDeleted?.(node.id);
       await this.#ports.nodes.delete(node.id);
     });
     void this.#ports.events.emit({ type: 'node.deleted', subject: refOf(node), message: `${node.name} deleted` });
@@ -125,10 +129,30 @@ export class NodeService {
       ({ status }) => status.state === 'starting' || status.state === 'stopping',
     );
     for (const node of begun) {
-      const again = node.spec.power === 'up' ? this.#upAgain(node) : this.down(node.id, {});
+      const again =
+        node.status.message === FORKING
+          ? this.delete(node.id, {})
+          : node.spec.power === 'up'
+            ? this.#upAgain(node)
+            : this.down(node.id, {});
       again.catch((error: unknown) => this.#ports.onError(SkerryError.from(error), `node ${node.name}`));
     }
     return new Set(begun.map((node) => node.name));
+  }
+
+  /** What needs a node as it is, in turn with `up` and `down`. */
+  async exclusively<T>(name: string, body: () => Promise<T>): Promise<T> {
+    return this.#exclusively(name, undefined, body);
+  }
+
+  async members(name: string): Promise<Map<string, Vm>> {
+    return this.#members(name);
+  }
+
+  /** Says that it is what it is wanted to be, for whoever has made it so otherwise than by `up` and `down`. */
+  async settle(id: string, power: NodeSpec['power']): Promise<Node> {
+    await this.#ports.nodes.update(id, ({ spec }) => ({ spec: { ...spec, power } }));
+    return this.#finish(id, 'node.settled', `node settled: ${power}`);
   }
 
   async #upAgain({ id, name, spec }: Node): Promise<void> {

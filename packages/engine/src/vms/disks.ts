@@ -1,4 +1,4 @@
-import { constants, copyFile, link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { constants, copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { SkerryError } from '@skerry/api';
@@ -91,7 +91,7 @@ export async function addLayer(dir: string, sizeBytes: number, signal?: AbortSig
       remedy: 'Make a new VM and copy what you need into it (`skerry cp`).',
     });
   }
-  const layer = `layer-${randomUUID().slice(0, 8)}.qcow2`;
+  const layer = newLayerName();
   const path = join(dir, layer);
   await makeLayer(path, sizeBytes, signal);
   await writeChain(dir, [...below, layer]);
@@ -105,20 +105,47 @@ export async function addLayer(dir: string, sizeBytes: number, signal?: AbortSig
   };
 }
 
-/** Gives the VM in `to` a disk of its own on layers of the one in `from`. */
-export async function shareLayers(
-  from: string,
+/**
+ * Gives the directory `to` hard links to layers of the disk in `from`, which do not change any more.
+ * @returns their names there
+ */
+export async function linkLayers(from: string, layers: readonly string[], to: string): Promise<string[]> {
+  const names: string[] = [];
+  for (const layer of layers) {
+    // `disk.qcow2` is each disk's own name for its first layer.
+    const name = layer === FIRST_LAYER ? newLayerName() : layer;
+    await link(join(from, layer), join(to, name)).catch((error: NodeJS.ErrnoException) => {
+      // A layer's name is its own for ever: it is there because it is shared already.
+      if (error.code !== 'EEXIST') throw error;
+    });
+    names.push(name);
+  }
+  return names;
+}
+
+/** A disk of its own on layers that are linked there. */
+export async function startChain(
+  dir: string,
   layers: readonly string[],
-  to: string,
   sizeBytes: number,
   signal?: AbortSignal,
 ): Promise<void> {
-  await mkdir(to, { recursive: true, mode: 0o700 });
-  const shared = layers.map((layer) => (layer === FIRST_LAYER ? `layer-${randomUUID().slice(0, 8)}.qcow2` : layer));
-  for (const [index, layer] of layers.entries()) await link(join(from, layer), join(to, shared[index] ?? layer));
-  const own = `layer-${randomUUID().slice(0, 8)}.qcow2`;
-  await makeLayer(join(to, own), sizeBytes, signal);
-  await writeChain(to, [...shared, own]);
+  const own = newLayerName();
+  await makeLayer(join(dir, own), sizeBytes, signal);
+  await writeChain(dir, [...layers, own]);
+}
+
+/** Removes the layers that the chain does not name. */
+export async function removeUnused(dir: string): Promise<void> {
+  const used = new Set(await diskLayers(dir));
+  for (const name of await readdir(dir)) {
+    const isLayer = name === FIRST_LAYER || /^layer-[0-9a-f]+\.qcow2$/.test(name);
+    if (isLayer && !used.has(name)) await rm(join(dir, name), { force: true });
+  }
+}
+
+function newLayerName(): string {
+  return `layer-${randomUUID().replaceAll('-', '').slice(0, 16)}.qcow2`;
 }
 
 export async function writeChain(dir: string, layers: readonly string[]): Promise<void> {

@@ -1,14 +1,14 @@
-import { link, mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { Name, SkerryError, type Vm, type VmFork, type VmSpec, type VmStatus } from '@skerry/api';
 import type { EventLog } from '../events/index.ts';
 import { refOf, type Resources } from '../store/index.ts';
 import type { VmController } from './controller.ts';
-import { addLayer, diskSizeBytes, shareLayers } from './disks.ts';
+import { cutTogether } from './cut.ts';
+import { diskSizeBytes, startChain } from './disks.ts';
 import type { LiveVm } from './live.ts';
-import { recordMemory, removeMemory, statePath, type MemoryRecord } from './memory.ts';
+import { removeMemory } from './memory.ts';
 import { newVmStatus } from './model.ts';
 import type { VmImages, VmNetworks, WorkOptions } from './ports.ts';
-import { recordOf } from './resume.ts';
 import type { VmService } from './service.ts';
 
 /** Copies of a running VM: its memory and disk as of one instant, each with an identity of its own. */
@@ -24,7 +24,6 @@ export interface ForkPorts {
 
 /** As many start at once: each needs a processor for a while. */
 const STARTS_AT_ONCE = 4;
-const FREEZE_TIMEOUT_MS = 10_000;
 
 export class ForkService {
   readonly #ports: ForkPorts;
@@ -98,38 +97,12 @@ export class ForkService {
 
   async #cutLive(vm: Vm, live: LiveVm, forks: readonly Vm[], signal: AbortSignal | undefined): Promise<number> {
     const { controller, images } = this.#ports;
-    const { dir } = controller.dirs(vm.id);
     const { image } = await images.bootFiles(vm.spec, vm.status.imageDigest, { signal });
     const sizeBytes = diskSizeBytes(image, vm.spec.diskMib);
-    const dirs = forks.map((fork) => controller.dirs(fork.id).dir);
-    for (const each of dirs) await mkdir(each, { recursive: true, mode: 0o700 });
-    const first = dirs[0] ?? '';
-    const agent = await live.agentSoon();
-    const layer = await addLayer(dir, sizeBytes, signal);
-    const record: MemoryRecord = await recordOf(vm, live, dir, true);
-    let pausedMs = 0;
-    let isCut = false;
-    try {
-      await agent.freeze({ timeoutMs: FREEZE_TIMEOUT_MS, signal });
-      const pausedAtMs = performance.now();
-      try {
-        await live.machine.pause();
-        isCut = true;
-        await live.machine.cutDisks([layer.path], { signal });
-        await live.machine.saveState(statePath(first), { signal });
-      } finally {
-        await live.machine.resume();
-        pausedMs = performance.now() - pausedAtMs;
-      }
-    } finally {
-      if (!isCut) await layer.undo();
-      await agent.thaw({ timeoutMs: FREEZE_TIMEOUT_MS });
-    }
-    for (const each of dirs) {
-      if (each !== first) await link(statePath(first), statePath(each));
-      await shareLayers(dir, layer.below, each, sizeBytes, signal);
-      await recordMemory(each, record, false);
-    }
+    const to = forks.map((fork) => controller.dirs(fork.id).dir);
+    const member = { vm, live, dir: controller.dirs(vm.id).dir, sizeBytes, to };
+    const { pausedMs, copies } = await cutTogether([member], { isFork: true, durable: false, signal });
+    for (const [index, each] of to.entries()) await startChain(each, copies[0]?.layers[index] ?? [], sizeBytes, signal);
     return pausedMs;
   }
 

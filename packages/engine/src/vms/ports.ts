@@ -19,6 +19,8 @@ export interface BootFiles {
 export interface WorkOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((message: string, fraction?: number) => void) | undefined;
+  /** Of a fork: it has its identity and its network, and its processes stand still until this has resolved. */
+  readonly beforeThaw?: (() => Promise<void>) | undefined;
 }
 
 export interface VmImages {

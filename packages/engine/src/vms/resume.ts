@@ -87,7 +87,7 @@ export async function finishResume(
   { vm, boot, host, dirs, waterfall }: StartInput,
   memory: MemoryRecord,
   live: LiveVm,
-  { signal }: WorkOptions,
+  { signal, beforeThaw }: WorkOptions,
 ): Promise<Started> {
   await using undo = new AsyncDisposableStack();
   undo.defer(() => networks.detach(vm.id));
@@ -104,11 +104,13 @@ export async function finishResume(
       currentMacs: memory.macs,
     }),
   );
-  if (agent.hello.frozen) await agent.thaw();
   waterfall.mark('identify');
   // Only now: as somebody else it must not be heard.
   await networks.attach(vm, dirs.runtimeDir);
   waterfall.mark('network');
+  await beforeThaw?.();
+  if (agent.hello.frozen) await agent.thaw();
+  waterfall.mark('thaw');
   undo.move();
   const report = waterfall.report({
     how: memory.isFork ? 'fork' : 'resume',

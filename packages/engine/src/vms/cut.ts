@@ -1,0 +1,142 @@
+import { link, mkdir } from 'node:fs/promises';
+import { SkerryError, type Vm } from '@skerry/api';
+import type { AgentClient } from './agent/index.ts';
+import { addLayer, linkLayers, type Cut } from './disks.ts';
+import type { LiveVm } from './live.ts';
+import { recordMemory, statePath, type MemoryRecord } from './memory.ts';
+import { recordOf } from './resume.ts';
+
+/** Memory and disks of one or several VMs as of one instant, copied while they stand still. */
+
+export interface CutMember {
+  readonly vm: Vm;
+  /** Undefined: it does not run, and has a disk only. */
+  readonly live: LiveVm | undefined;
+  readonly dir: string;
+  /** Virtual size of its disk. */
+  readonly sizeBytes: number;
+  /** Directories that get a copy: the memory with its record, and the layers under what it writes from now on. */
+  readonly to: readonly string[];
+}
+
+export interface CutOptions {
+  /** Copies that become others: their processes stand still until they have an identity of their own. */
+  readonly isFork: boolean;
+  /** They shall survive a crash of the host. */
+  readonly durable: boolean;
+  /** The network between them, stopped and let go on around the cut. */
+  readonly network?: CutNetwork | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CutNetwork {
+  /** No frame comes in any more, and what was on its way arrives. */
+  hold(): Promise<void>;
+  /** All VMs stand still: what they have sent since is kept. */
+  gather(): Promise<void>;
+  /** Called in any case, when they go on. */
+  release(): Promise<void>;
+}
+
+export interface Copied {
+  readonly vm: Vm;
+  /** Names of the layers in each directory of `to`, the lowest first. */
+  readonly layers: readonly (readonly string[])[];
+  readonly record: MemoryRecord | undefined;
+}
+
+const FREEZE_TIMEOUT_MS = 10_000;
+
+interface Prepared {
+  readonly member: CutMember;
+  readonly layer: Cut;
+  readonly running: Running | undefined;
+}
+
+interface Running {
+  readonly live: LiveVm;
+  /** Undefined for one that is paused: its processes stand still as it is. */
+  readonly agent: AgentClient | undefined;
+  readonly record: MemoryRecord;
+}
+
+/**
+ * When it throws, all of them go on as before; what it wrote into `to` is the caller's to remove.
+ * @returns how long they stood still
+ */
+export async function cutTogether(
+  members: readonly CutMember[],
+  options: CutOptions,
+): Promise<{ readonly pausedMs: number; readonly copies: readonly Copied[] }> {
+  const prepared = await Promise.all(members.map((member) => prepare(member, options)));
+  const { signal, network } = options;
+  let pausedMs = 0;
+  let isCut = false;
+  try {
+    await Promise.all(prepared.map(({ running }) => running?.agent?.freeze({ timeoutMs: FREEZE_TIMEOUT_MS, signal })));
+    await network?.hold();
+    const pausedAtMs = performance.now();
+    try {
+      await Promise.all(
+        prepared.map(({ running }) => (running?.agent === undefined ? undefined : running.live.machine.pause())),
+      );
+      await network?.gather();
+      isCut = true;
+      await settleAll(prepared.map((each) => copyMemory(each, signal)));
+    } finally {
+      await settleAll(
+        prepared.map(({ running }) => (running?.agent === undefined ? undefined : running.live.machine.resume())),
+      );
+      pausedMs = performance.now() - pausedAtMs;
+      await network?.release();
+    }
+  } finally {
+    if (!isCut) await settleAll(prepared.map(({ layer }) => layer.undo()));
+    await settleAll(prepared.map(({ running }) => running?.agent?.thaw({ timeoutMs: FREEZE_TIMEOUT_MS })));
+  }
+  return { pausedMs, copies: await Promise.all(prepared.map((each) => handOut(each, options))) };
+}
+
+async function prepare({ vm, live, dir, sizeBytes, to }: CutMember, options: CutOptions): Promise<Prepared> {
+  for (const each of to) await mkdir(each, { recursive: true, mode: 0o700 });
+  const running = live === undefined ? undefined : await prepareRunning(vm, live, dir, options);
+  return { member: { vm, live, dir, sizeBytes, to }, layer: await addLayer(dir, sizeBytes, options.signal), running };
+}
+
+async function prepareRunning(vm: Vm, live: LiveVm, dir: string, { isFork }: CutOptions): Promise<Running> {
+  const isPaused = live.machine.state() === 'paused';
+  if (isPaused && isFork) {
+    throw new SkerryError(
+      'wrong-state',
+      `${vm.name} is paused: its processes could run before a fork has its identity`,
+      {
+        remedy: `Let it go on first: \`skerry resume ${vm.name}\`.`,
+      },
+    );
+  }
+  const agent = isPaused ? undefined : await live.agentSoon();
+  return { live, agent, record: await recordOf(vm, live, dir, isFork) };
+}
+
+async function copyMemory({ member, layer, running }: Prepared, signal: AbortSignal | undefined): Promise<void> {
+  if (running === undefined) return;
+  await running.live.machine.cutDisks([layer.path], { signal });
+  await running.live.machine.saveState(statePath(member.to[0] ?? ''), { signal });
+}
+
+async function handOut({ member, layer, running }: Prepared, { durable }: CutOptions): Promise<Copied> {
+  const [first = '', ...others] = member.to;
+  const layers: string[][] = [];
+  for (const each of member.to) layers.push(await linkLayers(member.dir, layer.below, each));
+  if (running !== undefined) {
+    for (const each of others) await link(statePath(first), statePath(each));
+    for (const each of member.to) await recordMemory(each, running.record, durable);
+  }
+  return { vm: member.vm, layers, record: running?.record };
+}
+
+/** Waits for all of them, then throws what the first failure was: nobody goes on while another is still at work. */
+async function settleAll(all: readonly (Promise<unknown> | undefined)[]): Promise<void> {
+  const failure = (await Promise.allSettled(all.map(async (each) => each))).find(({ status }) => status === 'rejected');
+  if (failure?.status === 'rejected') throw failure.reason;
+}

@@ -1,0 +1,88 @@
+import type { SegmentFlow } from './segment.ts';
+
+/**
+ * Cuts through segments while their guests are copied: what is on its way is kept, goes on in the original, and once more
+ * in the copy. So a connection between two guests goes on in both, without a gap.
+ */
+
+/** A daemon that dies over a cut must not leave guests without a network. */
+const LEASE_MS = 15_000;
+/** Until the copies are there. */
+const KEPT_MS = 60_000;
+
+/** Segment -> MAC of the sender -> frames. */
+type Kept = ReadonlyMap<string, ReadonlyMap<number, readonly Buffer[]>>;
+
+export class Cuts {
+  readonly #flows: () => readonly SegmentFlow[];
+  readonly #kept = new Map<string, Kept>();
+  readonly #leases = new Map<string, NodeJS.Timeout>();
+
+  constructor(flows: () => readonly SegmentFlow[]) {
+    this.#flows = flows;
+  }
+
+  hold(segments: readonly string[]): void {
+    for (const flow of this.#of(segments)) {
+      for (const port of flow.ports) port.hold();
+      this.#lease(flow.table.id);
+    }
+  }
+
+  gather(segments: readonly string[]): void {
+    for (const flow of this.#of(segments)) for (const port of flow.ports) port.gather();
+  }
+
+  /** @param keepAs name to inject it by later. @returns how many frames were kept */
+  release(segments: readonly string[], keepAs: string | undefined): number {
+    let count = 0;
+    const kept = new Map<string, Map<number, readonly Buffer[]>>();
+    for (const flow of this.#of(segments)) {
+      clearTimeout(this.#leases.get(flow.table.id));
+      this.#leases.delete(flow.table.id);
+      const bySender = new Map<number, readonly Buffer[]>();
+      for (const entry of flow.table.ports) {
+        const frames = flow.ports[entry.index]?.release() ?? [];
+        count += frames.length;
+        if (frames.length > 0) bySender.set(entry.mac, frames);
+      }
+      kept.set(flow.table.id, bySender);
+    }
+    if (keepAs !== undefined) {
+      this.#kept.set(keepAs, kept);
+      setTimeout(() => this.#kept.delete(keepAs), KEPT_MS).unref();
+    }
+    return count;
+  }
+
+  /** @param segments from the cut segment to its copy. @returns how many frames were passed on */
+  inject(keptAs: string, segments: Readonly<Record<string, string>>): number {
+    let count = 0;
+    for (const [from, bySender] of this.#kept.get(keptAs) ?? []) {
+      const flow = this.#flows().find(({ table }) => table.id === segments[from]);
+      for (const entry of flow?.table.ports ?? []) {
+        const frames = bySender.get(entry.mac) ?? [];
+        flow?.ports[entry.index]?.inject(frames);
+        count += frames.length;
+      }
+    }
+    this.#kept.delete(keptAs);
+    return count;
+  }
+
+  close(): void {
+    for (const timer of this.#leases.values()) clearTimeout(timer);
+  }
+
+  #lease(id: string): void {
+    clearTimeout(this.#leases.get(id));
+    this.#leases.set(
+      id,
+      setTimeout(() => this.release([id], undefined), LEASE_MS),
+    );
+  }
+
+  #of(segments: readonly string[]): SegmentFlow[] {
+    return this.#flows().filter(({ table }) => segments.includes(table.id));
+  }
+}
