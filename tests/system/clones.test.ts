@@ -11,7 +11,8 @@ import { drawnByBareClones } from './bare-clones.ts';
  */
 
 const COUNT = Number(process.env['SKERRY_CLONES'] ?? 12);
-const AT_ONCE = 4;
+/** As many as CI has processors: a clone that waits for one gets its clock late. */
+const AT_ONCE = 2;
 const CLOCK_MS = 100;
 
 let host: TestHost;
@@ -84,8 +85,8 @@ test(`${COUNT} clones of one template have nothing in common that tells who they
     expect(facts.address.split('/')[0]).toBe(vm.status.nics[0]?.address);
   }
   const clocks = found.map(({ clockMs }) => clockMs).toSorted((a, b) => a - b);
-  expect(clocks.at(-1)).toBeLessThan(CLOCK_MS);
   await evidence(found, clocks);
+  expect(clocks.at(-1)).toBeLessThan(CLOCK_MS);
 });
 
 test('the keys stay when a VM starts again, and nothing of its identity but what is of a boot changes', async () => {
