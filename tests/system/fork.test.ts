@@ -29,16 +29,20 @@ async function sh(vm: string, script: string): Promise<string> {
  * When, then who: what was read before the cut and written after it is the same line in both. The files of the kernel and
  * of the agent are read again each time.
  */
-const DIARY = `(while :; do
+const diary = (periodUs: number): string => `(while :; do
     when=$EPOCHREALTIME; read host </proc/sys/kernel/hostname; read generation </run/skerry/generation
-    echo "$when $host $generation" >>/run/diary; usleep 5000
-  done) >/dev/null 2>&1 &`;
+    echo "$when $host $generation" >>/run/diary; usleep ${periodUs}
+  done) >/dev/null 2>&1 & echo $! >>/run/pids`;
 /** Each line is on the disk before the next is written. */
-const COUNTER = `(n=0; while :; do n=$((n+1)); echo $n | dd of=/root/counter oflag=append conv=notrunc,fsync; done) >/dev/null 2>&1 &`;
+const COUNTER = `(n=0; while :; do n=$((n+1)); echo $n | dd of=/root/counter oflag=append conv=notrunc,fsync; done) >/dev/null 2>&1 & echo $! >>/run/pids`;
 
-async function makeOriginal(name: string, body: object = {}): Promise<Vm> {
+/** Many that write often would leave no processor to those who look. */
+async function makeOriginal(
+  name: string,
+  { periodUs = 50_000, ...body }: { periodUs?: number; memoryMib?: number } = {},
+): Promise<Vm> {
   const vm = await host.client.run('vm.create', { body: { name, memoryMib: 64, start: true, ...body } });
-  await sh(name, `echo of the memory >/run/note; echo of the disk >/root/note; ${DIARY}`);
+  await sh(name, `echo of the memory >/run/note; echo of the disk >/root/note; ${diary(periodUs)}`);
   return vm;
 }
 
@@ -53,7 +57,7 @@ async function goesOn(vm: string, file = '/run/diary'): Promise<void> {
 
 describe('a fork', () => {
   test('has memory, processes and disk of its original, and is somebody else before its processes go on', async () => {
-    const original = await makeOriginal('web');
+    const original = await makeOriginal('web', { periodUs: 5000 });
     await sh('web', COUNTER);
     await sleep(300);
     const [copy] = await fork('web', 'web-2');
@@ -98,6 +102,8 @@ describe('a fork', () => {
   });
 
   test('can be forked, too; and a VM twice at once, and several times in one', async () => {
+    await remove('web-2');
+    await sh('web', `kill $(cat /run/pids); ${diary(50_000)}`);
     const [, , several] = await Promise.all([fork('web', 'left'), fork('web', 'right'), fork('web', 'many', 3)]);
     expect(several.map(({ name }) => name)).toEqual(['many-1', 'many-2', 'many-3']);
     await fork('left', 'grandchild');
