@@ -54,7 +54,7 @@ static bool wait_frozen(void) {
 
 void op_freeze(uint32_t id, struct tlvs *values) {
   (void)values;
-  int error = group < 0 ? ENOSYS : set("1");
+  int error = group < 0 ? EOPNOTSUPP : set("1");
   if (error == 0 && !wait_frozen()) {
     set("0");
     error = ETIMEDOUT;
@@ -69,7 +69,7 @@ void op_freeze(uint32_t id, struct tlvs *values) {
 
 void op_thaw(uint32_t id, struct tlvs *values) {
   (void)values;
-  int error = group < 0 ? ENOSYS : set("0");
+  int error = group < 0 ? EOPNOTSUPP : set("0");
   if (error == 0) frozen = false;
   if (error != 0) reply_fail(id, error, "user processes do not go on: %s", strerror(error));
   else reply_close(id, NULL);

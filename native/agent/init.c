@@ -108,15 +108,17 @@ static bool mount_ext4(const char *device) {
   return mount(device, "/newroot", "ext4", MS_NOATIME, "no_prefetch_block_bitmaps") == 0;
 }
 
-static bool mount_root(const char *device, const char *fstype) {
+/* @returns 0, or why the first of them did not do: the last would only say that the kernel does not know it */
+static int mount_root(const char *device, const char *fstype) {
   static const char *const TRIED[] = {"ext4", "erofs", "squashfs", "xfs", "btrfs"};
-  if ((fstype == NULL || strcmp(fstype, "ext4") == 0) && mount_ext4(device)) return true;
-  if (fstype != NULL) return mount(device, "/newroot", fstype, MS_NOATIME, NULL) == 0;
+  if ((fstype == NULL || strcmp(fstype, "ext4") == 0) && mount_ext4(device)) return 0;
+  int error = errno;
+  if (fstype != NULL) return mount(device, "/newroot", fstype, MS_NOATIME, NULL) == 0 ? 0 : errno;
   for (size_t i = 0; i < sizeof(TRIED) / sizeof(TRIED[0]); i++) {
-    if (mount(device, "/newroot", TRIED[i], MS_NOATIME, NULL) == 0) return true;
-    if (mount(device, "/newroot", TRIED[i], MS_NOATIME | MS_RDONLY, NULL) == 0) return true;
+    if (mount(device, "/newroot", TRIED[i], MS_NOATIME, NULL) == 0) return 0;
+    if (mount(device, "/newroot", TRIED[i], MS_NOATIME | MS_RDONLY, NULL) == 0) return 0;
   }
-  return false;
+  return error;
 }
 
 /* What is mounted in the initramfs already goes along. */
@@ -146,7 +148,8 @@ int root_switch(const char *spec) {
     wait_device(device, ROOT_WAIT_MS);
     mkdir("/newroot", 0755);
   }
-  if (!mount_root(device, fstype)) return errno;
+  int error = mount_root(device, fstype);
+  if (error != 0) return error;
   move_mounts();
   /* switch_root(8)'s way: the disk over the initramfs, which can't be unmounted. */
   return chdir("/newroot") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0 ? errno : 0;

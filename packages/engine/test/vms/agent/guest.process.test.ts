@@ -27,8 +27,8 @@ afterAll(async () => await all?.[Symbol.asyncDispose]());
 
 const NICS: VmLaunch['nics'] = [{ mac: TEMPLATE_MAC, socketName: 'nic0' }];
 
-async function template(): Promise<string> {
-  const launch = await all.template({ disks: [{ format: 'placeholder', sizeBytes: DISK_BYTES }], nics: NICS });
+async function template(sizeBytes = DISK_BYTES): Promise<string> {
+  const launch = await all.template({ disks: [{ format: 'placeholder', sizeBytes }], nics: NICS });
   const machine = await driver.start(launch);
   (await agentOf(machine)).close();
   await machine.becomeTemplate(launch.origin.keeperPath);
@@ -115,9 +115,19 @@ describe.runIf(micro !== undefined)('a clone', { timeout: 60_000 }, () => {
     expect((await read(agent, '/proc/net/if_inet6')).match(/^fe80/gm)).toHaveLength(1);
   });
 
+  test('says what is wrong with a disk that is larger than its template’s', async () => {
+    await using agent = await agentOf(await clone(await template(DISK_BYTES / 2)));
+    await expect(agent.identify(identity(1))).rejects.toMatchObject({ code: 'invalid' });
+    // Nothing has been mounted or moved: the agent still serves.
+    expect(await read(agent, '/proc/mounts')).not.toContain('/dev/vda');
+  });
+
   test('is refused a disk that it has not', async () => {
     await using agent = await agentOf(await clone(await template()));
-    await expect(agent.identify({ root: 'vdb' })).rejects.toMatchObject({ message: expect.stringContaining('root') });
+    await expect(agent.identify({ root: 'vdb' })).rejects.toMatchObject({
+      code: 'not-found',
+      message: expect.stringContaining('root disk'),
+    });
     await agent.identify(identity(1));
   });
 });

@@ -186,6 +186,13 @@ test('gives its statistics', async () => {
   );
 });
 
+test('freeze is refused by an agent without a control group of its own', async () => {
+  await using client = await agent.connect();
+  expect(client.hello.frozen).toBe(false);
+  await expect(client.freeze()).rejects.toMatchObject({ code: 'unsupported' });
+  await expect(client.thaw()).rejects.toMatchObject({ code: 'unsupported' });
+});
+
 test('power is refused by an agent that is not init', async () => {
   await using client = await agent.connect();
   await expect(client.powerOff('poweroff')).rejects.toMatchObject({ code: 'unsupported' });
