@@ -77,6 +77,7 @@ test('it goes on where it was, with the clock right, under a daemon that is anot
     'resume',
     'identify',
     'network',
+    'thaw',
   ]);
   expect(Math.abs(phases.reduce((ms, phase) => ms + phase.ms, 0) - totalMs)).toBeLessThan(totalMs * 0.05);
 });
