@@ -37,9 +37,10 @@ void names_prepare(void) {
   }
 }
 
-/* In one piece, as all of it is in one page and there is no reader between write and cut but of a shorter text. */
+/* Cut afterwards: who reads meanwhile may see the end of a longer old text, but that is a fork's, whose processes stand still. */
 static int overwrite(enum name name, const char *text, size_t len) {
-  if (pwrite(names[name].fd, text, len, 0) != (ssize_t)len) return errno == 0 ? ENOSPC : errno;
+  ssize_t n = pwrite(names[name].fd, text, len, 0);
+  if (n < 0 || (size_t)n < len) return n < 0 ? errno : ENOSPC;
   if (len < names[name].len && ftruncate(names[name].fd, (off_t)len) < 0) return errno;
   names[name].len = len;
   return 0;

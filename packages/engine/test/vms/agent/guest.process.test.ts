@@ -115,6 +115,17 @@ describe.runIf(micro !== undefined)('a clone', { timeout: 60_000 }, () => {
     expect((await read(agent, '/proc/net/if_inet6')).match(/^fe80/gm)).toHaveLength(1);
   });
 
+  test('does not tick while it has nothing to do', async () => {
+    await using agent = await agentOf(await clone(await template()));
+    await agent.identify(identity(1));
+    const ticks = async () => Number(/LOC: +(\d+)/.exec(await read(agent, '/proc/interrupts'))?.[1]);
+    await sleep(2000);
+    const before = await ticks();
+    await sleep(5000);
+    // 100 a second with a tick, 15 without: timers of the kernel's own.
+    expect((await ticks()) - before).toBeLessThan(200);
+  });
+
   test('says what is wrong with a disk that is larger than its template’s', async () => {
     await using agent = await agentOf(await clone(await template(DISK_BYTES / 2)));
     await expect(agent.identify(identity(1))).rejects.toMatchObject({ code: 'invalid' });
