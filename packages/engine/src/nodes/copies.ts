@@ -122,7 +122,7 @@ export class NodeCopyService {
         });
         return done;
       } catch (error) {
-        await uninterrupted(() => nodeService.delete(fork.id, {}));
+        await uninterrupted(() => nodeService.discard(fork.id));
         throw error;
       }
     });

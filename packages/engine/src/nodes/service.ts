@@ -131,7 +131,7 @@ export class NodeService {
     for (const node of begun) {
       const again =
         node.status.message === FORKING
-          ? this.delete(node.id, {})
+          ? this.discard(node.id)
           : node.spec.power === 'up'
             ? this.#upAgain(node)
             : this.down(node.id, {});
@@ -143,6 +143,22 @@ export class NodeService {
   /** What needs a node as it is, in turn with `up` and `down`. */
   async exclusively<T>(name: string, body: () => Promise<T>): Promise<T> {
     return this.#exclusively(name, undefined, body);
+  }
+
+  /** Takes away a node that was not finished: its VMs are as if they were being deleted. */
+  async discard(id: string): Promise<void> {
+    const { vms, nodes, networks } = this.#ports;
+    const node = (await nodes.get(id)) as Node;
+    await Promise.all(
+      [...(await this.#members(node.name)).values()].map((vm) =>
+        vms.delete(vm.id, { force: true }, {}).catch((error: unknown) => {
+          // Whoever recovers VMs may have been sooner.
+          if (SkerryError.from(error).code !== 'not-found') throw error;
+        }),
+      ),
+    );
+    for (const network of Object.keys(node.spec.networks)) await networks.delete(networkName(node.name, network));
+    await nodes.delete(id);
   }
 
   async members(name: string): Promise<Map<string, Vm>> {
