@@ -85,7 +85,7 @@ describe('by hand', () => {
 
     // Another shape is another template; the image makes no difference.
     await create('b', { memoryMib: 96 });
-    expect((await templates()).map(({ shape }) => shape.memoryMib).toSorted()).toEqual([64, 96]);
+    expect((await templates()).map(({ shape }) => shape.memoryMib).toSorted((a, b) => a - b)).toEqual([64, 96]);
     await host.client.run('template.delete', { params: { template: built.id } });
     await expect(host.client.call('template.get', { params: { template: built.id } })).rejects.toMatchObject({
       code: 'not-found',
@@ -131,7 +131,7 @@ describe('bad days', () => {
     await create('a');
     const { id, createdAt } = await theTemplate();
     process.kill(await keeperOf(id), 'SIGKILL');
-    const [b] = await Promise.all([create('b')]);
+    const b = await create('b');
     await isCold(b, /the template failed: .+/);
     await answers(await host.client.call('vm.get', { params: { vm: 'a' } }));
     const c = await create('c');

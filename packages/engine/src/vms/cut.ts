@@ -70,29 +70,29 @@ export async function cutTogether(
 ): Promise<{ readonly pausedMs: number; readonly copies: readonly Copied[] }> {
   const prepared = await Promise.all(members.map((member) => prepare(member, options)));
   const { signal, network } = options;
+  // Those whose processes have to be stopped, and go on afterwards; a paused one is left as it is.
+  const running = prepared.flatMap(({ running: each }) =>
+    each?.agent === undefined ? [] : [{ live: each.live, agent: each.agent }],
+  );
   let pausedMs = 0;
   let isCut = false;
   try {
-    await Promise.all(prepared.map(({ running }) => running?.agent?.freeze({ timeoutMs: FREEZE_TIMEOUT_MS, signal })));
+    await settleAll(running.map(({ agent }) => agent.freeze({ timeoutMs: FREEZE_TIMEOUT_MS, signal })));
     await network?.hold();
     const pausedAtMs = performance.now();
     try {
-      await Promise.all(
-        prepared.map(({ running }) => (running?.agent === undefined ? undefined : running.live.machine.pause())),
-      );
+      await settleAll(running.map(({ live }) => live.machine.pause()));
       await network?.gather();
       isCut = true;
       await settleAll(prepared.map((each) => copyMemory(each, signal)));
     } finally {
-      await settleAll(
-        prepared.map(({ running }) => (running?.agent === undefined ? undefined : running.live.machine.resume())),
-      );
+      await settleAll(running.map(({ live }) => live.machine.resume()));
       pausedMs = performance.now() - pausedAtMs;
       await network?.release();
     }
   } finally {
     if (!isCut) await settleAll(prepared.map(({ layer }) => layer.undo()));
-    await settleAll(prepared.map(({ running }) => running?.agent?.thaw({ timeoutMs: FREEZE_TIMEOUT_MS })));
+    await settleAll(running.map(({ agent }) => agent.thaw({ timeoutMs: FREEZE_TIMEOUT_MS })));
   }
   return { pausedMs, copies: await Promise.all(prepared.map((each) => handOut(each, options))) };
 }
@@ -136,7 +136,7 @@ async function handOut({ member, layer, running }: Prepared, { durable }: CutOpt
 }
 
 /** Waits for all of them, then throws what the first failure was: nobody goes on while another is still at work. */
-async function settleAll(all: readonly (Promise<unknown> | undefined)[]): Promise<void> {
-  const failure = (await Promise.allSettled(all.map(async (each) => each))).find(({ status }) => status === 'rejected');
+async function settleAll(all: readonly Promise<unknown>[]): Promise<void> {
+  const failure = (await Promise.allSettled(all)).find(({ status }) => status === 'rejected');
   if (failure?.status === 'rejected') throw failure.reason;
 }
