@@ -4,7 +4,7 @@ import type { TestHost } from '@skerry/testkit/host';
 /** One row of the table: a figure, what it is compared with, and its bar. */
 export interface Row {
   readonly what: string;
-  readonly unit: 'ms' | 'Gbit/s' | 'x' | 'MiB';
+  readonly unit: 'ms' | 'Gbit/s' | 'x' | 'MiB' | '%';
   readonly values: readonly number[];
   /** Undefined: shown without a judgement. */
   readonly bar?: { readonly most?: number; readonly least?: number } | undefined;

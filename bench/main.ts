@@ -5,16 +5,29 @@ import { parseArgs } from 'node:util';
 import { startTestHost } from '@skerry/testkit/host';
 import type { BenchCase, Row } from './case.ts';
 import { cli } from './cases/cli.ts';
+import { clones, density, forks } from './cases/clones.ts';
 import { coldStart } from './cases/cold-start.ts';
 import { daemon } from './cases/daemon.ts';
 import { exec } from './cases/exec.ts';
-import { fiveVms, shop } from './cases/nodes.ts';
+import { fiveCold, fiveVms, shop } from './cases/nodes.ts';
 import { switchThroughput } from './cases/switch.ts';
 import { summarise } from './statistics.ts';
 
 /** npm run bench [-- --only NAME] [--runs N] [--json FILE]: every figure with its bar, as ratios of one run where it can. */
 
-const CASES: readonly BenchCase[] = [coldStart, fiveVms, shop, exec, cli, daemon, switchThroughput];
+const CASES: readonly BenchCase[] = [
+  coldStart,
+  clones,
+  fiveCold,
+  fiveVms,
+  forks,
+  density,
+  shop,
+  exec,
+  cli,
+  daemon,
+  switchThroughput,
+];
 
 const { values: options } = parseArgs({
   options: {

@@ -14,8 +14,10 @@ export const coldStart: BenchCase = {
   name: 'cold-start',
   async run(context): Promise<readonly Row[]> {
     const { client, host, runs } = context;
-    const vm = await client.run('vm.create', { body: { name: 'cold' } });
-    const slow = await client.run('vm.create', { body: { name: 'slow', kernel: 'distro', memoryMib: 192 } });
+    const vm = await client.run('vm.create', { body: { name: 'cold', cold: true } });
+    const slow = await client.run('vm.create', {
+      body: { name: 'slow', kernel: 'distro', memoryMib: 192, cold: true },
+    });
     const launch = await rawLaunch(context, vm);
     const figures = { answer: [] as number[], whole: [] as number[], raw: [] as number[], distro: [] as number[] };
     for (let round = -1; round < runs; round += 1) {

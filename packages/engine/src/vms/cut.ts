@@ -74,26 +74,32 @@ export async function cutTogether(
   const running = prepared.flatMap(({ running: each }) =>
     each?.agent === undefined ? [] : [{ live: each.live, agent: each.agent }],
   );
-  let pausedMs = 0;
+  const problems: unknown[] = [];
+  // Whatever fails, the rest is done: nobody is left standing still.
+  const attempt = async (body: () => Promise<unknown> | undefined): Promise<void> => {
+    try {
+      await body();
+    } catch (error) {
+      problems.push(error);
+    }
+  };
   let isCut = false;
-  try {
+  let pausedAtMs = performance.now();
+  await attempt(async () => {
     await settleAll(running.map(({ agent }) => agent.freeze({ timeoutMs: FREEZE_TIMEOUT_MS, signal })));
     await network?.hold();
-    const pausedAtMs = performance.now();
-    try {
-      await settleAll(running.map(({ live }) => live.machine.pause()));
-      await network?.gather();
-      isCut = true;
-      await settleAll(prepared.map((each) => copyMemory(each, signal)));
-    } finally {
-      await settleAll(running.map(({ live }) => live.machine.resume()));
-      pausedMs = performance.now() - pausedAtMs;
-      await network?.release();
-    }
-  } finally {
-    if (!isCut) await settleAll(prepared.map(({ layer }) => layer.undo()));
-    await settleAll(running.map(({ agent }) => agent.thaw({ timeoutMs: FREEZE_TIMEOUT_MS })));
-  }
+    pausedAtMs = performance.now();
+    await settleAll(running.map(({ live }) => live.machine.pause()));
+    await network?.gather();
+    isCut = true;
+    await settleAll(prepared.map((each) => copyMemory(each, signal)));
+  });
+  await attempt(() => settleAll(running.map(({ live }) => live.machine.resume())));
+  const pausedMs = performance.now() - pausedAtMs;
+  await attempt(() => network?.release());
+  await attempt(() => settleAll(isCut ? [] : prepared.map(({ layer }) => layer.undo())));
+  await attempt(() => settleAll(running.map(({ agent }) => agent.thaw({ timeoutMs: FREEZE_TIMEOUT_MS }))));
+  if (problems.length > 0) throw problems[0];
   return { pausedMs, copies: await Promise.all(prepared.map((each) => handOut(each, options))) };
 }
 

@@ -132,6 +132,20 @@ async function migrate(
   } finally {
     next.forget();
   }
+  await finalized(monitor);
+}
+
+/**
+ * The end is told by the thread that writes, a moment before it has set the state: `cont` is refused until then ("Migration
+ * is not finalized yet", QEMU 7.2, monitor/qmp-cmds.c), and nothing tells of that.
+ */
+async function finalized(monitor: Monitor): Promise<void> {
+  const deadlineMs = performance.now() + COMMAND_TIMEOUT_MS;
+  for (;;) {
+    const { status } = await monitor.execute('query-status', {}, { timeoutMs: COMMAND_TIMEOUT_MS });
+    if (status !== 'finish-migrate' || performance.now() > deadlineMs) return;
+    await delay(1);
+  }
 }
 
 /**
