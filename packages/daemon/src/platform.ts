@@ -28,12 +28,12 @@ import {
 import {
   parseDurationMs,
   SkerryError,
+  TemplateBuild,
   type Forward,
   type NetworkSpec,
   type NetworkStatus,
   type NodeSpec,
   type NodeStatus,
-  type TemplateBuild,
   type TemplatePolicy,
   type Vm,
   type VmSpec,
@@ -176,6 +176,15 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     }
   };
 
+  /** Templates that shall be there before somebody starts a VM; nobody waits for them. */
+  const makeEager = (names: readonly string[]): void => {
+    for (const image of names) {
+      buildTemplateFor({ templates, images, host }, TemplateBuild.parse({ image }), {}).catch((error: unknown) =>
+        onError(SkerryError.from(error), `template of ${image}`),
+      );
+    }
+  };
+
   /** Finds what runs; nothing is started twice. */
   const recover = async () => {
     const startedAtMs = performance.now();
@@ -208,6 +217,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
       if (isNodes && vm.status.state !== 'deleting' && vm.status.state !== 'stopping') continue;
       controller.converge(vm.id).catch((error: unknown) => onError(SkerryError.from(error), vm.name));
     }
+    makeEager(await templates.eagerImages());
     return adoption;
   };
 
@@ -226,7 +236,9 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
       prune: (which: { readonly unusedForMs: number }) => templates.prune(which),
       async setPolicy(image: string, policy: TemplatePolicy) {
         await images.get(image);
-        return templates.setPolicy(image, policy);
+        const set = await templates.setPolicy(image, policy);
+        if (policy === 'eager') makeEager([image]);
+        return set;
       },
       build: (wanted: TemplateBuild, work: WorkOptions) => buildTemplateFor({ templates, images, host }, wanted, work),
     },
