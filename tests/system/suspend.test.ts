@@ -85,7 +85,7 @@ test('it goes on where it was, with the clock right, under a daemon that is anot
 test('what needs a process is refused meanwhile, and its memory can be given up', async () => {
   await sh('echo kept >/root/note; sync; echo lost >/run/note');
   await suspend();
-  for (const verb of ['stop', 'kill', 'pause', 'resume'] as const) {
+  for (const verb of ['stop', 'kill', 'restart', 'pause', 'resume'] as const) {
     const refused = host.client.run(`vm.${verb}`, { ...vm, ...(verb === 'stop' ? { body: {} } : {}) });
     await expect(refused, verb).rejects.toMatchObject({
       code: 'wrong-state',

@@ -207,7 +207,7 @@ export interface Machine {
   resume(): Promise<void>;
   /**
    * Writes memory and devices, as they are now, to a new file, and leaves it paused: `resume` goes on. Not synced. Once
-   * only in a pause: QEMU refuses a second time.
+   * only in a pause: QEMU refuses a second time, also after one that was cancelled in its last moment.
    * @param path must not exist; it is made with our rights, 0600
    * @param options timeoutMs default 600,000
    * @throws SkerryError `no-space`, `wrong-state` (not paused), `in-use` (the file is there), `failed`, `timeout`,

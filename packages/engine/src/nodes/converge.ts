@@ -144,7 +144,8 @@ export async function bringDown(
     const stopping = (async () => {
       await Promise.all(dependentsOf(spec, name).map(stopOne));
       const vm = members.get(name);
-      if (vm === undefined) return;
+      // One that is suspended has no process, and keeps its memory.
+      if (vm === undefined || vm.status.state === 'suspended') return;
       if (vm.status.state !== 'stopped') work.onProgress?.(`${vm.name}: stopping`);
       await service.stop(vm.id, work, { timeoutMs: 10_000 });
     })();

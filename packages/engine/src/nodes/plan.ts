@@ -101,6 +101,9 @@ export function dependentsOf(spec: Pick<NodeSpec, 'vms'>, name: string): string[
   );
 }
 
+/** Without a process. */
+const AT_REST: ReadonlySet<Vm['status']['state']> = new Set(['stopped', 'crashed', 'suspended']);
+
 /** What a node is, seen from its VMs. */
 export function nodeState(
   power: NodeSpec['power'],
@@ -111,9 +114,7 @@ export function nodeState(
   if (busy) return power === 'up' ? 'starting' : 'stopping';
   const states = declared.map((name) => vms.get(name)?.status);
   if (power === 'down')
-    return states.every((status) => status === undefined || status.state === 'stopped' || status.state === 'crashed')
-      ? 'down'
-      : 'stopping';
+    return states.every((status) => status === undefined || AT_REST.has(status.state)) ? 'down' : 'stopping';
   if (states.some((status) => status === undefined || status.state !== 'running' || status.health === 'unhealthy'))
     return 'degraded';
   return states.some((status) => status?.health === 'starting') ? 'starting' : 'up';

@@ -50,7 +50,7 @@ export async function restoreVms(
   work.onProgress?.('ending what runs');
   for (const [inner, vm] of members) {
     if (!wanted.has(inner)) await service.delete(vm.id, { force: true }, work);
-    else if (vm.status.state === 'suspended') await service.start(vm.id, work, { discardMemory: true });
+    else if (vm.status.state === 'suspended') await ports.controller.discardMemory(vm.id);
   }
   await Promise.all(
     [...members].map(async ([inner, vm]) => {

@@ -110,11 +110,10 @@ export class VmService {
   }
 
   async restart(id: string, work: WorkOptions): Promise<Vm> {
-    await this.#wish(id, (spec, status) => ({
-      ...spec,
-      power: 'running',
-      restarts: Math.max(spec.restarts, status.restarts) + 1,
-    }));
+    await this.#wish(id, (spec, status) => {
+      if (status.state === 'suspended') throw isSuspended(id);
+      return { ...spec, power: 'running', restarts: Math.max(spec.restarts, status.restarts) + 1 };
+    });
     return this.#ports.controller.converge(id, work);
   }
 

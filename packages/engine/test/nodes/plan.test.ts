@@ -142,6 +142,7 @@ describe('nodeState', () => {
     ['up', 'running', 'unhealthy', 'degraded'],
     ['up', 'crashed', 'none', 'degraded'],
     ['down', 'stopped', 'none', 'down'],
+    ['down', 'suspended', 'none', 'down'],
     ['down', 'running', 'none', 'stopping'],
   ] as const)('wanted %s, VM %s and %s: %s', (power, state, health, expected) => {
     expect(nodeState(power, ['db'], states(state, health), false)).toBe(expected);
