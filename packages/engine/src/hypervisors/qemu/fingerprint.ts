@@ -9,7 +9,8 @@ import { qemuPlan } from './args.ts';
  * with the same devices in the same order, and the same kernel and initramfs (whose paths name their content).
  */
 export async function fingerprint(launch: VmLaunch, binary: string): Promise<string> {
-  const { argv } = qemuPlan(launch, { binary });
+  // A rate that was measured is never the same twice, and a guest that has booted asks for it no more.
+  const { argv } = qemuPlan({ ...launch, tscKhz: undefined }, { binary });
   const { path, initrdPath } = launch.kernel;
   const parts = [await identityOf(binary), argv, path, initrdPath, launch.cpus, launch.memoryMib];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
