@@ -1,4 +1,5 @@
-import { rm, stat } from 'node:fs/promises';
+import { rm, stat, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SkerryError } from '@skerry/api';
 import type { QmpEvent } from '@skerry/qmp';
@@ -85,9 +86,23 @@ export async function saveState(parts: MachineParts, path: string, options: Wait
     // Off: the file shall hold all of the memory, also what a clone has in common with its template.
     await migrate(parts, { name: 'state', path, mode: 'new' }, false, options);
   } catch (error) {
+    const isFull = await hasNoRoom(dirname(path));
     await rm(path, { force: true });
-    throw error;
+    throw isFull && error instanceof SkerryError && error.code === 'failed' ? noRoom(error.message, error) : error;
   }
+}
+
+/** QEMU tells of its failure before it has the reason: the file system knows, as long as the file is there. */
+async function hasNoRoom(dir: string): Promise<boolean> {
+  const room = await statfs(dir).catch(() => undefined);
+  return room !== undefined && room.bavail * room.bsize < 64 * 1024;
+}
+
+function noRoom(message: string, cause?: unknown): SkerryError {
+  return new SkerryError('no-space', message, {
+    remedy: 'Free room for as much as the memory of the VM: see `skerry host info`, and what can be deleted.',
+    cause,
+  });
 }
 
 /** @param keepPath where its supervisor hands out its objects */
@@ -212,10 +227,9 @@ async function failure(monitor: Monitor, verb: string): Promise<SkerryError> {
   const { 'error-desc': why = 'QEMU does not say why' } = await monitor
     .execute('query-migrate', {}, { timeoutMs: COMMAND_TIMEOUT_MS })
     .catch(() => ({ 'error-desc': undefined }));
-  const full = /No space left on device|Disk quota exceeded/.test(why);
-  return new SkerryError(full ? 'no-space' : 'failed', `The VM could not ${verb}: ${why}`, {
-    remedy: full
-      ? 'Free room for as much as the memory of the VM: see `skerry host info`, and what can be deleted.'
-      : "The last part is QEMU's own message; `skerry daemon logs` has more.",
+  const message = `The VM could not ${verb}: ${why}`;
+  if (/No space left on device|Disk quota exceeded/.test(why)) return noRoom(message);
+  return new SkerryError('failed', message, {
+    remedy: "The last part is QEMU's own message; `skerry daemon logs` has more.",
   });
 }
