@@ -61,6 +61,8 @@ export const Pool = z.object({
   ready: z.int(),
   cpus: z.int(),
   memoryMib: z.int(),
+  /** Ids of those that wait, or are being made: each becomes that of the VM that takes it. */
+  members: z.array(z.string()),
   /** Why there are fewer than asked, if so. */
   message: z.string().optional(),
 });

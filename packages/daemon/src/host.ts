@@ -1,16 +1,18 @@
 import { readFile } from 'node:fs/promises';
-import { allocateUid, doctorReport, probeHost, type HostProfile } from '@skerry/engine';
+import { allocateUid, doctorReport, probeHost, type Admission, type HostProfile } from '@skerry/engine';
 import { SkerryError, type DoctorItem, type HostInfo } from '@skerry/api';
 import type { DaemonPaths } from './paths.ts';
 
 /** Facts of this host, probed once, and what a VM's process gets from them. */
 export class HostService {
   readonly #paths: DaemonPaths;
+  readonly #admission: Admission;
   #facts: ReturnType<typeof probeHost> | undefined;
   #passwd: Promise<{ passwd: string; group: string; subuid: string; subgid: string }> | undefined;
 
-  constructor(paths: DaemonPaths) {
+  constructor(paths: DaemonPaths, admission: Admission) {
     this.#paths = paths;
+    this.#admission = admission;
   }
 
   facts(): ReturnType<typeof probeHost> {
@@ -24,7 +26,7 @@ export class HostService {
   }
 
   async doctor(): Promise<DoctorItem[]> {
-    return doctorReport(await this.facts());
+    return [...doctorReport(await this.facts()), await this.#admission.doctorItem()];
   }
 
   async profile(): Promise<HostProfile> {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import {
+  Admission,
   createQemuDriver,
   EgressService,
   EventLog,
@@ -7,13 +8,16 @@ import {
   findJailHost,
   ForwardService,
   ImageService,
+  hostMemory,
   isAlive,
+  macFor,
   NETWORK_KIND,
   NetworkService,
   NODE_KIND,
   NodeCopyService,
   NodeService,
   openSqliteStore,
+  PoolService,
   Resources,
   splitVmName,
   SwitchService,
@@ -23,10 +27,12 @@ import {
   VM_KIND,
   VmController,
   VmService,
+  type AdmissionLimits,
   type WorkOptions,
 } from '@skerry/engine';
 import {
   parseDurationMs,
+  parseMemoryMib,
   SkerryError,
   TemplateBuild,
   type Forward,
@@ -34,6 +40,7 @@ import {
   type NetworkStatus,
   type NodeSpec,
   type NodeStatus,
+  type PoolSet,
   type TemplatePolicy,
   type Vm,
   type VmSpec,
@@ -70,7 +77,12 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
   const networkResources = new Resources<NetworkSpec, NetworkStatus>(store, NETWORK_KIND);
   const listVms = async (): Promise<readonly Vm[]> => (await vms.list()).items as readonly Vm[];
 
-  const host = new HostService(paths);
+  const admission: Admission = new Admission({
+    ...admissionLimits(process.env),
+    memory: () => hostMemory(),
+    giveWay: (lackingMib) => pools.giveWay(lackingMib),
+  });
+  const host = new HostService(paths, admission);
   const jail = await findJailHost();
   const driver = createQemuDriver({ jail });
   const warn = (line: string): void => log('warn', line);
@@ -92,9 +104,25 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
   });
   const uids = new UidClaims();
   const templates = templateService({ paths, driver, host, uids, events });
-  const controller = new VmController({
+  const pools: PoolService = new PoolService({
+    driver,
+    templates,
+    images,
+    uids,
+    admission,
+    host: () => host.profile(),
+    dirs: (id) => controller.dirs(id),
+    liveOptions: (id) => controller.liveOptions(id),
+    macOf: (id) => macFor(id, 0),
+    vmExists: async (id) => (await vms.find(id)) !== undefined,
+    dataDir: paths.dataDir,
+    onError,
+  });
+  const controller: VmController = new VmController({
     vms,
     templates,
+    pools,
+    admission,
     uids,
     events,
     driver,
@@ -121,15 +149,17 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     events,
     images,
     networks,
+    pools,
     assertPortsFree: async (forwards, vmId) => {
       const others = await wantedForwards(new Set(vmId === undefined ? [] : [vmId]));
       await forwarding.assertPortsFree([...others, ...forwards.map((forward) => portForward(vmId ?? '', forward))]);
     },
   });
-  const forks = new ForkService({ vms, service: vmService, controller, images, networks, events });
+  const forks = new ForkService({ vms, service: vmService, controller, images, networks, admission, events });
   const nodeService = new NodeService({
     nodes,
     vms: vmService,
+    admission,
     events,
     imageDigest: (name, recipe) => images.digestOf(name, recipe),
     buildImage: (name, recipe, work) => images.ensure(name, recipe, work),
@@ -160,7 +190,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     vms: listVms,
     switchStats: () => switches.stats(),
     templateBytes: async () => templates.memoryBytes(),
-    pools: async () => [],
+    pools: () => pools.list(),
   });
 
   /** Forwards follow the VMs: whatever changed their state, and whoever. */
@@ -188,7 +218,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
   /** Finds what runs; nothing is started twice. */
   const recover = async () => {
     const startedAtMs = performance.now();
-    await Promise.all([tasks.recover(), templates.recover(), nodeCopies.recover()]);
+    await Promise.all([tasks.recover(), templates.recover(), pools.recover(), nodeCopies.recover()]);
     const counts = { adopted: 0, ended: 0 };
     await Promise.all(
       (await listVms()).map(async (vm) => {
@@ -218,6 +248,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
       controller.converge(vm.id).catch((error: unknown) => onError(SkerryError.from(error), vm.name));
     }
     makeEager(await templates.eagerImages());
+    pools.start();
     return adoption;
   };
 
@@ -242,6 +273,13 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
       },
       build: (wanted: TemplateBuild, work: WorkOptions) => buildTemplateFor({ templates, images, host }, wanted, work),
     },
+    pools: {
+      list: () => pools.list(),
+      async set(image: string, wanted: PoolSet) {
+        if (wanted.size > 0 && image !== 'micro') await images.get(image);
+        return pools.set(image, wanted);
+      },
+    },
     forks,
     nodeCopies,
     controller,
@@ -253,6 +291,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     async close(): Promise<void> {
       following.abort();
       await images.close();
+      await pools.close();
       await templates.close();
       // A host without VMs has no process of ours once the daemon is stopped.
       if ((await listVms()).every(({ status }) => !isAlive(status.state))) await templates.clear();
@@ -269,6 +308,18 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
 /** SKERRY_AGENT_TIMEOUT=5m: for hosts so slow, or so busy, that a guest takes longer to boot than we would wait. */
 function agentTimeoutMs(text: string | undefined): number | undefined {
   return text === undefined || text === '' ? undefined : parseDurationMs(text);
+}
+
+/** SKERRY_MEMORY_BUDGET=4Gi: what all VMs together may be promised. SKERRY_MEMORY_OVERCOMMIT=1: no more than there is. */
+function admissionLimits(env: NodeJS.ProcessEnv): AdmissionLimits {
+  const { SKERRY_MEMORY_BUDGET: budget = '', SKERRY_MEMORY_OVERCOMMIT: factor = '' } = env;
+  const overcommit = factor === '' ? undefined : Number(factor);
+  if (overcommit !== undefined && !(overcommit > 0 && overcommit <= 100)) {
+    throw new SkerryError('invalid', `SKERRY_MEMORY_OVERCOMMIT is '${factor}', not a factor`, {
+      remedy: 'Set it to a number such as 1.5 (more may be promised than there is) or 1 (no more).',
+    });
+  }
+  return { overcommit, budgetMib: budget === '' ? undefined : parseMemoryMib(budget) };
 }
 
 function portForward(vmId: string, { hostAddress, hostPort, guestPort }: Forward) {

@@ -9,5 +9,6 @@ export * from './images/index.ts';
 export * from './networks/index.ts';
 export * from './vms/index.ts';
 export * from './templates/index.ts';
+export * from './pools/index.ts';
 export * from './nodes/index.ts';
 export * from './usage/index.ts';

@@ -184,7 +184,7 @@ export function cloneRoutes(app: FastifyInstance, { vms, find, accept }: Server)
   app.get('/v1/pools', () => [...pools.values()]);
   app.put<{ Params: { image: string } }>('/v1/pools/:image', ({ params: { image }, body }) => {
     const { size, cpus, memoryMib } = PoolSet.parse(body);
-    const pool: Pool = { image, size, ready: 0, cpus, memoryMib };
+    const pool: Pool = { image, size, ready: 0, cpus, memoryMib, members: [] };
     if (size === 0) pools.delete(image);
     else pools.set(image, pool);
     return pool;

@@ -262,9 +262,14 @@ export class TestHost implements AsyncDisposable {
   }
 
   async #expected(): Promise<Expected> {
-    if (!this.#isRunning) return { daemonPid: undefined, vmIds: [], runningIds: [], templateIds: [] };
-    const [vms, templates] = await Promise.all([this.client.call('vm.list'), this.client.call('template.list')]);
+    if (!this.#isRunning) return { daemonPid: undefined, vmIds: [], runningIds: [], templateIds: [], poolIds: [] };
+    const [vms, templates, pools] = await Promise.all([
+      this.client.call('vm.list'),
+      this.client.call('template.list'),
+      this.client.call('pool.list'),
+    ]);
     return {
+      poolIds: pools.flatMap(({ members }) => members),
       templateIds: templates.map(({ id }) => id),
       daemonPid: this.#daemon?.pid,
       vmIds: vms.map((vm) => vm.id),

@@ -16,6 +16,8 @@ export interface Expected {
   /** VMs that have a process; while there is one, the switch and the ways out may run, too. */
   readonly runningIds: readonly string[];
   readonly templateIds: readonly string[];
+  /** Clones that wait in pools: as VMs, but that no VM has their ids yet. */
+  readonly poolIds: readonly string[];
 }
 
 interface Process {
@@ -66,10 +68,13 @@ export async function removeTraces(dirs: HostDirs): Promise<void> {
   for (const group of groups) await rmdir(group).catch(() => undefined);
 }
 
-function allowance({ dataDir, runtimeDir }: HostDirs, { daemonPid, vmIds, runningIds, templateIds }: Expected) {
+function allowance({ dataDir, runtimeDir }: HostDirs, expected: Expected) {
+  const { daemonPid, templateIds, poolIds } = expected;
+  const vmIds = [...expected.vmIds, ...poolIds];
+  const runningIds = [...expected.runningIds, ...poolIds];
   const shortIds = runningIds.map((id) => id.replaceAll('-', '').slice(-12));
   const isShared = (text: string): boolean =>
-    runningIds.length > 0 && ['switch', 'egress'].some((name) => text.includes(join(runtimeDir, name)));
+    expected.runningIds.length > 0 && ['switch', 'egress'].some((name) => text.includes(join(runtimeDir, name)));
   const isOfTemplate = (text: string): boolean =>
     templateIds.some((id) => text.includes(join(runtimeDir, 't', id.slice(0, 12))));
   const isOfVm = (text: string): boolean =>

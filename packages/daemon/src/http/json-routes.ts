@@ -72,8 +72,9 @@ export function jsonHandlers(platform: Platform, facts: DaemonFacts): Handlers {
         description: `Create ${input.name}`,
         run: async (context) => {
           const work = workOf(context);
-          const vm = await vms.create({ name: input.name, title: input.title, labels: input.labels, spec }, work);
-          if (!input.start) return vm;
+          const { name, title, labels, start } = input;
+          const vm = await vms.create({ name, title, labels, spec, starts: start }, work);
+          if (!start) return vm;
           try {
             return await vms.start(vm.id, work);
           } catch (error) {

@@ -117,14 +117,14 @@ async function ensureVm(
 ): Promise<Made> {
   if (actual === undefined) {
     say('creating');
-    return { vm: await ports.vms.create({ name, spec: wanted }, work), restart: false };
+    return { vm: await ports.vms.create({ name, spec: wanted, starts: true }, work), restart: false };
   }
   const change = changeOf(wanted, actual, digest);
   if (change.action === 'keep') return { vm: actual, restart: false };
   say(`${change.action === 'replace' ? 'replacing' : 'updating'}: ${change.why ?? ''}`);
   if (change.action === 'replace') {
     await ports.vms.delete(actual.id, { force: true }, work);
-    return { vm: await ports.vms.create({ name, spec: wanted }, work), restart: false };
+    return { vm: await ports.vms.create({ name, spec: wanted, starts: true }, work), restart: false };
   }
   const vm = await ports.vms.setSpec(actual.id, ({ power, restarts }) => ({ ...wanted, power, restarts }));
   return { vm, restart: change.action === 'restart' && isAlive(actual.status.state) };

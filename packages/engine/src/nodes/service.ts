@@ -13,9 +13,10 @@ import {
 import type { EventLog } from '../events/index.ts';
 import { refOf, type Resources } from '../store/index.ts';
 import { uninterrupted } from '../tasks/index.ts';
-import { splitVmName, type VmService, type WorkOptions } from '../vms/index.ts';
+import { splitVmName, type Admission, type VmService, type WorkOptions } from '../vms/index.ts';
 import { bringDown, bringUp } from './converge.ts';
 import { FORKING } from './forking.ts';
+import { memoryAsks } from './memory.ts';
 import { networkName, nodeState, planUp, type NodeFacts } from './plan.ts';
 
 /** Nodes: what is declared, and the way there. */
@@ -23,6 +24,7 @@ import { networkName, nodeState, planUp, type NodeFacts } from './plan.ts';
 export interface NodePorts {
   readonly nodes: Resources<NodeSpec, NodeStatus>;
   readonly vms: VmService;
+  readonly admission: Admission;
   readonly events: EventLog;
   /** Digest of the image that a new VM would get, or undefined when it has to be built. */
   readonly imageDigest: (name: string, recipe: ImageRecipe | undefined) => Promise<string | undefined>;
@@ -74,6 +76,7 @@ export class NodeService {
   /**
    * Makes the node what is declared. When it fails or is cancelled, what this call made is taken back, and what ran
    * before runs on.
+   * @throws SkerryError `no-space` before anything is changed, when its VMs do not all fit; ...
    */
   async up({ name, spec }: NodeUp, work: WorkOptions): Promise<Node> {
     await this.#check(name, spec);
@@ -81,13 +84,14 @@ export class NodeService {
       const { nodes } = this.#ports;
       const before = await nodes.findByName(name);
       const wanted = { ...spec, power: 'up' as const };
+      using room = await this.#ports.admission.reserve(memoryAsks(spec, await this.#members(name)));
       const status: NodeStatus = { state: 'starting', vms: {} };
       const node =
         before === undefined
           ? await nodes.create({ name, spec: wanted, status })
           : await nodes.update(before.id, () => ({ spec: wanted, status: { ...before.status, state: 'starting' } }));
       try {
-        await bringUp(this.#ports, name, wanted, await this.#facts(name, wanted), inner);
+        await bringUp(this.#ports, name, wanted, await this.#facts(name, wanted), { ...inner, room });
       } catch (error) {
         await uninterrupted(() => this.#takeBack(name, before as Node | undefined, node.id));
         throw error;

@@ -19,6 +19,8 @@ export interface ResourceKind {
 }
 
 export interface NewResource<TSpec, TStatus> {
+  /** A UUID v7 that nobody has; a new one when undefined. */
+  readonly id?: string | undefined;
   readonly name: string;
   readonly project?: string | undefined;
   readonly title?: string | undefined;
@@ -76,7 +78,7 @@ export class Resources<TSpec, TStatus> {
     const now = new Date().toISOString();
     const resource: Resource<TSpec, TStatus> = {
       kind: this.#kind,
-      id: uuidv7(),
+      id: input.id ?? uuidv7(),
       name: input.name,
       project: input.project ?? DEFAULT_PROJECT,
       ...(input.title === undefined ? {} : { title: input.title }),

@@ -90,6 +90,11 @@ export class TemplateService {
     }
   }
 
+  /** Of the template that a machine would be cloned from now, whether there is one or not. */
+  idFor(launch: VmLaunch, diskBytes: readonly number[]): Promise<string> {
+    return this.#idOf(launch, diskBytes);
+  }
+
   /** @throws SkerryError why it could not be made; for a minute the same without trying again */
   async ensure(launch: VmLaunch, diskBytes: readonly number[], signal: AbortSignal | undefined): Promise<Entry> {
     const id = await this.#idOf(launch, diskBytes);

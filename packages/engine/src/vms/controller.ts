@@ -4,17 +4,18 @@ import { SkerryError, type Vm, type VmExit, type VmSpec, type VmStatus } from '@
 import type { EventLog } from '../events/index.ts';
 import type { Driver, Machine, MachineExit } from '../hypervisors/index.ts';
 import { refOf, type Resources } from '../store/index.ts';
+import type { Admission } from './admission.ts';
+import { comeUp } from './come-up.ts';
 import { exitOf, farewellOnConsole, lostExit, type Farewell } from './exits.ts';
 import { AgentFollower, setStatus } from './follow.ts';
 import { KeyedQueue } from './keyed-queue.ts';
 import type { HostProfile, LaunchDirs } from './launch.ts';
-import { LiveVm } from './live.ts';
+import { LiveVm, type LiveVmOptions } from './live.ts';
 import { keepLogsShort } from './logs.ts';
 import { removeMemory, savedMemory, usedMemory } from './memory.ts';
 import { endedStatus, isAlive, nextStep, runningStatus, shortId, suspendedStatus } from './model.ts';
-import type { VmImages, VmNetworks, VmTemplates, WorkOptions } from './ports.ts';
-import { finishResume, resumeVm, saveMemory } from './resume.ts';
-import { endMachine, startVm, type Started, type StartInput } from './start.ts';
+import type { VmImages, VmNetworks, VmPools, VmTemplates, WorkOptions } from './ports.ts';
+import { saveMemory } from './resume.ts';
 import { uidOf, type UidClaims } from './uids.ts';
 import { Waterfall } from './waterfall.ts';
 
@@ -27,6 +28,8 @@ export interface ControllerPorts {
   readonly images: VmImages;
   readonly networks: VmNetworks;
   readonly templates: VmTemplates;
+  readonly pools: VmPools;
+  readonly admission: Admission;
   readonly uids: UidClaims;
   readonly dataDir: string;
   readonly runtimeDir: string;
@@ -65,6 +68,11 @@ export class VmController {
 
   live(id: string): LiveVm | undefined {
     return this.#live.get(id);
+  }
+
+  /** Of a process that shall be held as this VM's. */
+  liveOptions(id: string): LiveVmOptions {
+    return this.#follower.optionsFor(id);
   }
 
   dirs(id: string): LaunchDirs {
@@ -145,7 +153,8 @@ export class VmController {
   }
 
   async #start(vm: Vm, work: WorkOptions): Promise<void> {
-    const { events, images, host, uids } = this.#ports;
+    const { admission, events, images, host, pools, uids } = this.#ports;
+    using _busy = pools.holdOff();
     const waterfall = new Waterfall();
     const dirs = this.dirs(vm.id);
     // Not awaited: a daemon that dies now finds the process by its directory, whatever the status says.
@@ -157,6 +166,7 @@ export class VmController {
     marked.catch(() => undefined);
     let uid: number | undefined;
     try {
+      await admission.admit(vm.id, vm.spec, work);
       await Promise.all([
         mkdir(dirs.dir, { recursive: true, mode: 0o700 }),
         mkdir(dirs.runtimeDir, { recursive: true, mode: 0o700 }),
@@ -164,10 +174,15 @@ export class VmController {
       const [boot, profile] = await Promise.all([images.bootFiles(vm.spec, vm.status.imageDigest, work), host()]);
       // A resume that was cut off when the guest had begun to run.
       const begun = this.#live.get(vm.id);
-      uid = begun === undefined ? uids.claim(profile) : begun.uid;
+      const member = begun === undefined ? await pools.claim(vm, boot) : undefined;
+      const found = begun ?? member?.live;
+      uid = found === undefined ? uids.claim(profile) : found.uid;
       const input = { vm, boot, host: { ...profile, uid }, dirs, waterfall };
-      const { live, report } = await this.#comeUp(input, begun, marked, work);
+      this.#live.delete(vm.id);
+      const left = { begun, member, marked };
+      const { live, report } = await comeUp(this.#ports, input, left, this.liveOptions(vm.id), work);
       await marked;
+      admission.settle(vm.id);
       this.#hold(vm, live);
       await this.#setStatus(vm.id, (status) => ({
         ...runningStatus(vm.spec, status, live.facts, 'running'),
@@ -186,7 +201,7 @@ export class VmController {
     } catch (error) {
       const problem = SkerryError.from(error);
       await marked.catch(() => undefined);
-      uids.release(uid);
+      this.#letGo(vm.id, uid);
       await this.#notStarted(vm.id, `it did not start: ${problem.message}`);
       void events.emit({
         type: 'vm.start-failed',
@@ -195,31 +210,6 @@ export class VmController {
       });
       throw problem;
     }
-  }
-
-  async #comeUp(
-    input: StartInput,
-    begun: LiveVm | undefined,
-    marked: Promise<unknown>,
-    work: WorkOptions,
-  ): Promise<Started> {
-    const { vm, dirs } = input;
-    const liveOptions = this.#follower.optionsFor(vm.id);
-    if (begun !== undefined) {
-      const used = await usedMemory(dirs.dir);
-      this.#live.delete(vm.id);
-      if (used !== undefined) return finishResume(this.#ports, input, used, begun, work);
-      await endMachine(begun.machine, begun);
-    }
-    const memory = await savedMemory(dirs.dir);
-    if (memory !== undefined) {
-      // Before the memory is used up: who finds the machine then has to know that it was being started.
-      await marked;
-      return resumeVm(this.#ports, input, memory, liveOptions, work);
-    }
-    // What the guest went on from already is of no use any more.
-    if (vm.status.suspendedAt !== undefined) await removeMemory(dirs.dir);
-    return startVm(this.#ports, input, liveOptions, work);
   }
 
   async #stop(vm: Vm, { timeoutMs }: StopOptions): Promise<void> {
@@ -261,7 +251,7 @@ export class VmController {
     this.#live.delete(vm.id);
     await live.machine.kill();
     live.detach();
-    this.#ports.uids.release(live.uid);
+    this.#letGo(vm.id, live.uid);
     await this.#ports.networks.detach(vm.id);
     void this.#ports.events.emit({ type: 'vm.suspended', subject: refOf(vm), message: `${vm.name} suspended` });
   }
@@ -284,6 +274,7 @@ export class VmController {
       const exit = await live.machine.kill();
       await this.#release(vm, live, exit);
     }
+    await this.#ports.pools.drop(vm.id);
     const { dir, runtimeDir } = this.dirs(vm.id);
     await this.#ports.networks.detach(vm.id);
     await rm(runtimeDir, { recursive: true, force: true });
@@ -309,7 +300,7 @@ export class VmController {
     const { dir } = this.dirs(vm.id);
     const resumed = state === 'starting' && (await usedMemory(dir)) !== undefined;
     const uid = resumed ? await uidOf(machine.pid) : vm.status.process?.uid;
-    const live = new LiveVm(machine, uid, this.#follower.optionsFor(vm.id));
+    const live = new LiveVm(machine, uid, this.liveOptions(vm.id));
     if (!isAlive(state) && state !== 'stopping' && state !== 'deleting' && !resumed) {
       // Its start was cut off before the guest had its identity, perhaps before the store had the word 'starting':
       // begin it again, on the same disk. Or its memory is saved, and only its process was left to end.
@@ -318,6 +309,7 @@ export class VmController {
       return false;
     }
     this.#ports.uids.adopt(live.uid);
+    this.#ports.admission.adopt(vm.id, vm.spec);
     this.#hold(vm, live);
     if (state === 'deleting') return true;
     // It is not itself yet: `converge` has to finish that.
@@ -337,6 +329,12 @@ export class VmController {
     if (machine.state() === 'paused' && spec.power !== 'paused') await machine.resume();
   }
 
+  /** Its process has ended: user and memory are free. */
+  #letGo(id: string, uid: number | undefined): void {
+    this.#ports.uids.release(uid);
+    this.#ports.admission.release(id);
+  }
+
   /** From here on the end of its process is noticed. */
   #hold(vm: Vm, live: LiveVm): void {
     this.#live.set(vm.id, live);
@@ -354,7 +352,7 @@ export class VmController {
   async #release(vm: Vm, live: LiveVm, exit: MachineExit): Promise<void> {
     if (this.#live.get(vm.id) !== live) return;
     this.#live.delete(vm.id);
-    this.#ports.uids.release(live.uid);
+    this.#letGo(vm.id, live.uid);
     const wanted = this.#ending.get(vm.id);
     this.#ending.delete(vm.id);
     live.detach();

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { Name, SkerryError, type Vm, type VmFork, type VmSpec, type VmStatus } from '@skerry/api';
 import type { EventLog } from '../events/index.ts';
 import { refOf, type Resources } from '../store/index.ts';
+import { OVERHEAD_MIB, type Admission } from './admission.ts';
 import type { VmController } from './controller.ts';
 import { cutTogether } from './cut.ts';
 import { diskSizeBytes, startChain } from './disks.ts';
@@ -19,6 +20,7 @@ export interface ForkPorts {
   readonly controller: VmController;
   readonly images: VmImages;
   readonly networks: VmNetworks;
+  readonly admission: Admission;
   readonly events: EventLog;
 }
 
@@ -34,10 +36,10 @@ export class ForkService {
 
   /**
    * The original stands still only while its memory is written; when this throws, it runs on and no fork is left.
-   * @throws SkerryError `wrong-state` (it does not run), `conflict` (name), `unavailable` (agent), `no-space`
+   * @throws SkerryError `wrong-state` (it does not run), `conflict` (name), `unavailable` (agent), `no-space` (disk, or memory)
    */
   async fork(vmId: string, wanted: VmFork, work: WorkOptions): Promise<Vm[]> {
-    const { events, service, vms } = this.#ports;
+    const { admission, events, service, vms } = this.#ports;
     const original = await service.get(vmId);
     if (original.status.state !== 'running') throw notRunning(original);
     const names = forkNames(wanted);
@@ -45,6 +47,9 @@ export class ForkService {
       if ((await vms.findByName(name)) === undefined) continue;
       throw new SkerryError('conflict', `There is a vm '${name}' already`, { remedy: 'Choose another name.' });
     }
+    // Each takes up to all of the original's memory: what is not shared with a template any more is copied.
+    const { memoryMib } = original.spec;
+    using room = await admission.reserve(names.map(() => ({ memoryMib, freshMib: memoryMib + OVERHEAD_MIB })));
     await using undo = new AsyncDisposableStack();
     const forks: Vm[] = [];
     for (const name of names) {
@@ -60,7 +65,7 @@ export class ForkService {
       message: `${original.name} forked into ${names.join(', ')}; it stood still for ${Math.round(pausedMs)} ms`,
       data: { forks: names, pausedMs },
     });
-    const started = await this.#startAll(forks, work);
+    const started = await this.#startAll(forks, { ...work, room });
     undo.move();
     return started;
   }

@@ -1,12 +1,32 @@
 export { connectAgent, type AgentClient, type AgentProcess } from './agent/index.ts';
+export {
+  Admission,
+  budgetOf,
+  OVERHEAD_MIB,
+  planAdmission,
+  Room,
+  type AdmissionLimits,
+  type AdmissionPorts,
+  type MemoryAsk,
+} from './admission.ts';
 export { VmController, type ControllerPorts, type StopOptions } from './controller.ts';
 export { ForkService, type ForkPorts } from './fork.ts';
 export { cutTogether, type CutMember, type CutNetwork } from './cut.ts';
-export { diskSizeBytes, linkLayers, removeUnused, startChain } from './disks.ts';
-export type { LiveVm } from './live.ts';
+export { diskLayers, diskSizeBytes, ensureDisk, linkLayers, removeUnused, startChain } from './disks.ts';
+export { LiveVm, type LiveVmOptions } from './live.ts';
 export { MemoryRecord, recordMemory, removeMemory, statePath } from './memory.ts';
-export { cgroupOf, isolationOf, shapeLaunch, type HostProfile, type LaunchHost } from './launch.ts';
+export {
+  cgroupOf,
+  identityOf,
+  isolationOf,
+  shapeLaunch,
+  vmLaunch,
+  type HostProfile,
+  type LaunchDirs,
+  type LaunchHost,
+} from './launch.ts';
 export { isAlive, newVmStatus, shortId, splitVmName, VM_KIND } from './model.ts';
-export type { BootFiles, VmImages, VmNetworks, VmNic, VmTemplates, WorkOptions } from './ports.ts';
+export type { BootFiles, PoolMember, VmImages, VmNetworks, VmNic, VmPools, VmTemplates, WorkOptions } from './ports.ts';
+export { endMachine } from './start.ts';
 export { UidClaims } from './uids.ts';
 export { specOf, VmService, type NewVm } from './service.ts';

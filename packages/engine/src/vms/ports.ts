@@ -1,5 +1,7 @@
 import type { Nic, Vm, VmSpec } from '@skerry/api';
 import type { LaunchDisk, LaunchKernel, VmLaunch } from '../hypervisors/index.ts';
+import type { Room } from './admission.ts';
+import type { LiveVm } from './live.ts';
 
 /** What the VM controller needs of other concerns, so that it can be read, and tested, without them. */
 
@@ -21,6 +23,8 @@ export interface WorkOptions {
   readonly onProgress?: ((message: string, fraction?: number) => void) | undefined;
   /** Of a fork: it has its identity and its network, and its processes stand still until this has resolved. */
   readonly beforeThaw?: (() => Promise<void>) | undefined;
+  /** Memory that is promised already to those who are started by this. */
+  readonly room?: Room | undefined;
 }
 
 export interface VmImages {
@@ -72,4 +76,28 @@ export interface VmTemplates {
   ): Promise<{ readonly launch: VmLaunch; readonly templateId: string } | { readonly coldReason: string }>;
   /** A clone of it did not come up. */
   distrust(id: string, why: string): Promise<void>;
+}
+
+/** A clone that has waited, paused, and is a VM's from now on. */
+export interface PoolMember {
+  /** What its NIC is called, of the guest as of the VM. */
+  readonly mac: string;
+  readonly templateId: string;
+  readonly live: LiveVm;
+  /** Its process has ended: what it had written goes, and its directories are empty. */
+  giveUp(why: string): Promise<void>;
+}
+
+export interface VmPools {
+  /**
+   * A member for a VM that is about to be made and started, if one fits. The VM gets its id, and with it its directories
+   * and its disk, and has to ask for its MAC.
+   */
+  take(spec: VmSpec, boot: BootFiles): Promise<{ readonly id: string; readonly mac: string } | undefined>;
+  /** What was taken under the VM's id, once, if it still is what the VM is to be; its process and user are the VM's then. */
+  claim(vm: Vm, boot: BootFiles): Promise<PoolMember | undefined>;
+  /** Ends what was taken under this id and not claimed; its directories go as well. */
+  drop(id: string): Promise<void>;
+  /** No member is made while a start is under way, which needs the processors. */
+  holdOff(): Disposable;
 }

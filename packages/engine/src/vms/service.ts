@@ -14,7 +14,7 @@ import type { AgentClient } from './agent/index.ts';
 import type { StopOptions, VmController } from './controller.ts';
 import { assertDiskSize, ensureDisk } from './disks.ts';
 import { describeState, isAlive, newVmStatus } from './model.ts';
-import type { VmImages, VmNetworks, WorkOptions } from './ports.ts';
+import type { VmImages, VmNetworks, VmPools, WorkOptions } from './ports.ts';
 
 /** What can be asked of VMs. Each verb writes the wish and waits until the controller has made it so. */
 
@@ -24,6 +24,7 @@ export interface VmServicePorts {
   readonly events: EventLog;
   readonly images: VmImages;
   readonly networks: VmNetworks;
+  readonly pools: VmPools;
   /** @throws SkerryError `in-use`: a host port is taken */
   readonly assertPortsFree: (forwards: readonly Forward[], vmId: string | undefined) => Promise<void>;
 }
@@ -34,6 +35,8 @@ export interface NewVm {
   readonly title?: string | undefined;
   readonly labels?: Record<string, string> | undefined;
   readonly spec: VmSpec;
+  /** It is started as soon as it is there: it may be made from a pool's member. */
+  readonly starts?: boolean | undefined;
 }
 
 const DEFAULT_MEMORY_MIB = 128;
@@ -72,18 +75,22 @@ export class VmService {
    * Makes a VM and its disk; it does not run yet.
    * @throws SkerryError `conflict` (name), `not-found` (image, network), `invalid` (too little memory), `in-use`, `no-space`
    */
-  async create({ name, title, labels, spec }: NewVm, work: WorkOptions): Promise<Vm> {
-    const { vms, images, networks, controller, assertPortsFree, events } = this.#ports;
+  async create({ name, title, labels, spec, starts = false }: NewVm, work: WorkOptions): Promise<Vm> {
+    const { vms, images, networks, controller, pools, assertPortsFree, events } = this.#ports;
     if ((await vms.findByName(name)) !== undefined) throw nameTaken(name);
     await assertPortsFree(spec.forwards, undefined);
     const boot = await images.bootFiles(spec, undefined, work);
     assertMemory(spec, boot.image.minMemoryMib);
     assertDiskSize(boot.image, spec.diskMib);
-    const nics = await networks.allocate(name, spec.nics);
     await using undo = new AsyncDisposableStack();
-    const vm = (await vms.create({ name, title, labels, spec, status: newVmStatus(nics, boot.image.digest) })) as Vm;
+    const member = starts ? await pools.take(spec, boot) : undefined;
+    if (member !== undefined) undo.defer(() => pools.drop(member.id));
+    const wanted = member === undefined ? spec.nics : spec.nics.map((nic) => ({ ...nic, mac: nic.mac ?? member.mac }));
+    const status = newVmStatus(await networks.allocate(name, wanted), boot.image.digest);
+    const vm = (await vms.create({ id: member?.id, name, title, labels, spec, status })) as Vm;
     const { dir } = controller.dirs(vm.id);
     undo.defer(async () => {
+      await pools.drop(vm.id);
       await rm(dir, { recursive: true, force: true });
       await vms.delete(vm.id);
     });

@@ -5,10 +5,10 @@ import type { AgentClient } from './agent/index.ts';
 import { diskLayers, diskSizeBytes, ensureDisk } from './disks.ts';
 import { identityOf, vmLaunch, type LaunchDirs, type LaunchHost } from './launch.ts';
 import { LiveVm, type LiveVmOptions } from './live.ts';
-import type { BootFiles, VmNetworks, VmTemplates, WorkOptions } from './ports.ts';
+import type { BootFiles, PoolMember, VmNetworks, VmTemplates, WorkOptions } from './ports.ts';
 import type { Waterfall } from './waterfall.ts';
 
-/** Starts a VM that has no memory yet: as a clone of a template, or by booting it. */
+/** Starts a VM that has no memory yet: as a clone that has waited, as one that is made now, or by booting it. */
 
 export interface StartPorts {
   readonly driver: Driver;
@@ -36,14 +36,28 @@ interface Way {
   readonly coldReason?: string | undefined;
 }
 
-/** When it throws, nothing is left of it. */
+/** A member has shown that it answers. */
+const MEMBER_TIMEOUT_MS = 5000;
+
+/** When it throws, no process is left of it. @param member of a pool that the VM was made from */
 export async function startVm(
   ports: StartPorts,
   input: StartInput,
+  member: PoolMember | undefined,
   liveOptions: LiveVmOptions,
   work: WorkOptions,
 ): Promise<Started> {
   const { vm, boot, host, dirs, waterfall } = input;
+  if (member !== undefined) {
+    try {
+      return await wakeMember(ports, input, member, work);
+    } catch (error) {
+      const problem = SkerryError.from(error);
+      if (problem.code === 'cancelled') throw problem;
+      await member.giveUp(problem.message);
+      waterfall.mark('failed-member');
+    }
+  }
   await ensureDisk(dirs.dir, boot.image, vm.spec.diskMib, work.signal);
   const nics = await ports.networks.nicsOf(vm);
   const cold = vmLaunch(vm, boot, nics, host, dirs, await diskLayers(dirs.dir));
@@ -117,6 +131,43 @@ async function comeUp(
     accelerator: host.accelerator,
     machine: boot.kernel.machine,
     reclaimsMemory: launch.reclaimsMemory,
+  });
+  return { live, report };
+}
+
+/** It has its disk and keys of its own since its rehearsal: what is left is who it is. */
+async function wakeMember(
+  { networks }: StartPorts,
+  { vm, boot, host, dirs, waterfall }: StartInput,
+  { live, mac, templateId }: PoolMember,
+  { signal, onProgress }: WorkOptions,
+): Promise<Started> {
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => networks.detach(vm.id));
+  undo.defer(() => endMachine(live.machine, live));
+  onProgress?.('waking one of the pool');
+  const nics = await networks.nicsOf(vm);
+  waterfall.mark('prepare');
+  // What it was called in its rehearsal is an address that nobody asks for, so it may be heard at once.
+  const attached = networks.attach(vm, dirs.runtimeDir);
+  attached.catch(() => undefined);
+  await live.machine.resume();
+  waterfall.mark('resume');
+  const { agent } = live;
+  const origin = { isClone: false, hasForeignKeys: false, hasForeignBootId: false, currentMacs: [mac] };
+  await agent.identify(identityOf(vm, nics, boot.image.env, origin), { signal, timeoutMs: MEMBER_TIMEOUT_MS });
+  waterfall.mark('identify');
+  await attached;
+  waterfall.mark('network');
+  if (await startCommand(agent, vm, boot)) waterfall.mark('command');
+  undo.move();
+  const report = waterfall.report({
+    how: 'pool',
+    template: templateId,
+    kernel: boot.kernel.which,
+    accelerator: host.accelerator,
+    machine: boot.kernel.machine,
+    reclaimsMemory: false,
   });
   return { live, report };
 }

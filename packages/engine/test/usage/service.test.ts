@@ -58,7 +58,7 @@ describe('a look', () => {
       ...nothing,
       vms: async () => vms,
       templateBytes: async () => 4096,
-      pools: async () => [{ image: 'micro', size: 5, ready: 3, cpus: 1, memoryMib: 128, message: 'full' }],
+      pools: async () => [{ image: 'micro', size: 5, ready: 3, cpus: 1, memoryMib: 128, members: [], message: 'full' }],
     });
     const usage = HostUsage.parse(await service.usage());
     expect(usage.vms.map(({ name }) => name)).toEqual(['idle', 'busy']);
