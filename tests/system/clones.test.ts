@@ -63,6 +63,9 @@ test(`${COUNT} clones of one template have nothing in common that tells who they
   expect(await host.cli(['image', 'build', recipe])).toMatchObject({ exitCode: 0 });
   const create = (index: number): Promise<Vm> =>
     host.client.run('vm.create', { body: { name: `c${index}`, image: 'ssh', memoryMib: 64, start: true } });
+  // Of those two the one that leaves less to be told: its clones have even their root disk in common.
+  const template = await host.client.run('template.build', { body: { image: 'ssh', memoryMib: 64 } });
+  expect(template.image).toBe('ssh');
   const first = await create(0);
   const found = await inTurns(COUNT, async (index) => {
     const vm = index === 0 ? first : await create(index);
@@ -71,7 +74,7 @@ test(`${COUNT} clones of one template have nothing in common that tells who they
   });
 
   const templates = new Set(found.map(({ vm }) => vm.status.start?.template));
-  expect([...templates]).toEqual([(await host.client.call('template.list'))[0]?.id]);
+  expect([...templates]).toEqual([template.id]);
   for (const { vm } of found) expect(vm.status.start).toMatchObject({ how: 'clone' });
   for (const fact of FACTS) {
     const seen = new Set(found.map(({ facts }) => facts[fact]));

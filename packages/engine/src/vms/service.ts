@@ -12,7 +12,7 @@ import type { EventLog } from '../events/index.ts';
 import { refOf, type Resources } from '../store/index.ts';
 import type { AgentClient } from './agent/index.ts';
 import type { StopOptions, VmController } from './controller.ts';
-import { assertDiskSize, ensureDisk } from './disks.ts';
+import { assertDiskSize } from './disks.ts';
 import { describeState, isAlive, newVmStatus } from './model.ts';
 import type { VmImages, VmNetworks, VmPools, WorkOptions } from './ports.ts';
 
@@ -94,7 +94,7 @@ export class VmService {
       await rm(dir, { recursive: true, force: true });
       await vms.delete(vm.id);
     });
-    await ensureDisk(dir, boot.image, spec.diskMib, work.signal);
+    // Its disk is made at its first start, when it is known what lies under it.
     undo.move();
     void events.emit({ type: 'vm.created', subject: refOf(vm), message: `${name} created from ${spec.image}` });
     return vm;
