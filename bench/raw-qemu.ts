@@ -11,9 +11,9 @@ import { connectAgent, type AgentClient } from '../packages/engine/src/vms/agent
 const QEMU = 'qemu-system-x86_64';
 
 /** The raw tool: QEMU itself with the arguments that the driver would give it, paths in place of descriptors. */
-export function rawArgv(launch: VmLaunch, dir: string): string[] {
+export function rawArgv(launch: VmLaunch, dir: string, memoryPath = ''): string[] {
   const plan = qemuPlan(launch, { binary: QEMU });
-  const paths = new Map(plan.open.map((file) => [file.name, file.path]));
+  const paths = new Map([...plan.open.map((file) => [file.name, file.path] as const), ['memory', memoryPath]]);
   const sets = plan.argv.flatMap((argument) => /^fd=\{(\w+)\},set=\d+$/.exec(argument)?.[1] ?? []);
   const argv = plan.argv.filter((argument, index) => argument !== '-add-fd' && plan.argv[index - 1] !== '-add-fd');
   return argv.map((argument) =>
@@ -48,14 +48,14 @@ export async function timeRawStart(launch: VmLaunch, dir: string): Promise<numbe
   }
 }
 
-async function ended(child: ChildProcess): Promise<void> {
+export async function ended(child: ChildProcess): Promise<void> {
   const gone = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGKILL');
   await gone;
 }
 
 /** QEMU binds its socket a moment before it listens on it. */
-async function connected(socketPath: string): Promise<AgentClient> {
+export async function connected(socketPath: string): Promise<AgentClient> {
   for (;;) {
     try {
       return await connectAgent(socketPath, { timeoutMs: 60_000 });

@@ -1,27 +1,49 @@
+import { join } from 'node:path';
+import type { Vm } from '@skerry/api';
+import type { VmLaunch } from '../../packages/engine/src/hypervisors/index.ts';
 import { timed, type BenchCase, type BenchContext, type Row } from '../case.ts';
+import { RawTemplate } from '../raw-clones.ts';
+import { rawLaunch } from './cold-start.ts';
 
 /** Starting from memory: clones, forks, many at once, and what each takes of its host. */
 
 const FORCE = { query: { force: true } };
 const MANY = 50;
 const MIB = 2 ** 20;
+/** In memory, as our templates are. */
+const RAW_DIR = '/dev/shm';
 
 export const clones: BenchCase = {
   name: 'clones',
   async run(context): Promise<readonly Row[]> {
     const { client, say } = context;
     const runs = Math.max(20, context.runs);
-    const vm = await client.run('vm.create', { body: { name: 'clone' } });
-    const whole: number[] = [];
-    const identified: number[] = [];
-    for (let round = -1; round < runs; round += 1) {
+    await client.run('template.build', { body: { image: 'micro' } });
+    const start = async (vm: Vm): Promise<{ ms: number; identifiedMs: number }> => {
       const { ms, value } = await timed(() => client.run('vm.start', { params: { vm: vm.id } }));
+      return { ms, identifiedMs: value.status.start?.totalMs ?? Number.NaN };
+    };
+    const figures = { identified: [] as number[], whole: [] as number[], again: [] as number[], raw: [] as number[] };
+    const first = await client.run('vm.create', { body: { name: 'first' } });
+    await using raw = await RawTemplate.make(await rawLaunch(context, first), join(RAW_DIR, `skb-${process.pid}`));
+    for (let round = -1; round < runs; round += 1) {
+      const vm = round < 0 ? first : await client.run('vm.create', { body: { name: `clone-${round}` } });
+      const once = await start(vm);
       await client.run('vm.kill', { params: { vm: vm.id } });
-      if (round < 0) continue; // makes the template
-      whole.push(ms);
-      identified.push(value.status.start?.totalMs ?? Number.NaN);
+      // Its disk has been written to: it has to mount it.
+      const again = await start(vm);
+      await client.run('vm.delete', { params: { vm: vm.id }, ...FORCE });
+      const rawly = await timed(() => raw.clone(0));
+      await raw.clear();
+      if (round < 0) continue;
+      figures.identified.push(once.identifiedMs);
+      figures.whole.push(once.ms);
+      figures.again.push(again.identifiedMs);
+      figures.raw.push(rawly.ms);
     }
-    say(`clones: ${Math.round(whole.toSorted((a, b) => a - b)[runs >> 1] ?? 0)} ms`);
+    say(`clones: ${Math.round(figures.identified.toSorted((a, b) => a - b)[runs >> 1] ?? 0)} ms`);
+    const ratio = figures.identified.map((ms, index) => ms / (figures.raw[index] ?? Number.NaN));
+    const vm = await client.run('vm.create', { body: { name: 'sleeper' } });
     await client.run('vm.start', { params: { vm: vm.id } });
     const suspended: number[] = [];
     const resumed: number[] = [];
@@ -31,8 +53,11 @@ export const clones: BenchCase = {
     }
     await client.run('vm.delete', { params: { vm: vm.id }, ...FORCE });
     return [
-      { what: 'clone with disk, NIC and identity', unit: 'ms', values: identified, bar: { most: 100 } },
-      { what: 'the same, call to answer', unit: 'ms', values: whole },
+      { what: 'clone with disk, NIC and identity', unit: 'ms', values: figures.identified, bar: { most: 100 } },
+      { what: 'the same, call to answer', unit: 'ms', values: figures.whole },
+      { what: 'raw QEMU clone, same template', unit: 'ms', values: figures.raw },
+      { what: 'clone / raw QEMU clone, pair by pair', unit: 'x', values: ratio },
+      { what: 'clone of a VM that has run before', unit: 'ms', values: figures.again },
       { what: 'suspend, durable on disk', unit: 'ms', values: suspended },
       { what: 'start of a suspended VM', unit: 'ms', values: resumed },
     ];
@@ -77,8 +102,11 @@ export const forks: BenchCase = {
 
 export const density: BenchCase = {
   name: 'density',
-  async run({ client, say }: BenchContext): Promise<readonly Row[]> {
+  async run(context: BenchContext): Promise<readonly Row[]> {
+    const { client, say } = context;
+    await client.run('template.build', { body: { image: 'micro' } });
     const first = await client.run('vm.create', { body: { name: 'first', start: true } });
+    const launch = await rawLaunch(context, first);
     await client.run('vm.delete', { params: { vm: first.id }, ...FORCE });
     const names = Array.from({ length: MANY }, (_, index) => `many-${index + 1}`);
     for (const name of names) await client.run('vm.create', { body: { name } });
@@ -102,8 +130,12 @@ export const density: BenchCase = {
       return (100 * (vm.cpuMs - (before?.cpuMs ?? 0))) / (later.atMs - used.atMs);
     });
     await Promise.all(names.map((vm) => client.run('vm.delete', { params: { vm }, ...FORCE })));
+    const rawMs = await fiftyRaw(launch);
+    say(`density: raw ${Math.round(rawMs)} ms`);
     return [
       { what: `${MANY} VMs at once, all identified`, unit: 'ms', values: [ms], bar: { most: 6000 } },
+      { what: `${MANY} raw QEMU clones at once`, unit: 'ms', values: [rawMs] },
+      { what: 'ours / raw', unit: 'x', values: [ms / rawMs], bar: { most: 1.3 } },
       { what: 'list of VMs meanwhile', unit: 'ms', values: reads, bar: { most: 100 } },
       {
         what: 'memory of each, fresh (PSS)',
@@ -121,6 +153,12 @@ export const density: BenchCase = {
     ];
   },
 };
+
+async function fiftyRaw(launch: VmLaunch): Promise<number> {
+  await using raw = await RawTemplate.make(launch, join(RAW_DIR, `skb-${process.pid}`));
+  const { ms } = await timed(() => Promise.all(Array.from({ length: MANY }, (_, index) => raw.clone(index))));
+  return ms;
+}
 
 /** How long originals stood still, as the events say. */
 async function pauses({ client }: BenchContext, type: string): Promise<number[]> {

@@ -8,7 +8,8 @@ import type { BootFiles } from './ports.ts';
 
 /**
  * A VM's own disk: layers that hold only what differs from what is under them, its image at the bottom. `disk.json` names
- * them, the lowest first; a disk that was never cut has one, `disk.qcow2`, and no such file.
+ * them, the lowest first; a disk that was never cut has one, `disk.qcow2`, and no such file. Under that one may lie
+ * `template.qcow2`, of the template that the VM was cloned from: by its name, as writing a list down safely waits for the disk.
  *
  * Layers below the top never change, so forks and saves have hard links to them: the file system counts who still uses one.
  * No layer's header names the one below: QEMU is told the chain, and a guest could write anything.
@@ -16,6 +17,8 @@ import type { BootFiles } from './ports.ts';
 
 const CHAIN_FILE = 'disk.json';
 const FIRST_LAYER = 'disk.qcow2';
+const TEMPLATE_LAYER = 'template.qcow2';
+const LAYER = /^layer-[0-9a-f]+\.qcow2$/;
 /** Each layer costs a lookup a read. */
 const MAX_LAYERS = 64;
 
@@ -43,7 +46,7 @@ export async function diskLayers(dir: string): Promise<string[]> {
     if (error.code === 'ENOENT') return undefined;
     throw error;
   });
-  if (text === undefined) return [FIRST_LAYER];
+  if (text === undefined) return [...((await exists(join(dir, TEMPLATE_LAYER))) ? [TEMPLATE_LAYER] : []), FIRST_LAYER];
   const { version, layers } = JSON.parse(text) as { version: number; layers: string[] };
   if (version !== 1) {
     throw new SkerryError('unsupported', `The disk in ${dir} has version ${version}; this Skerry knows 1`, {
@@ -117,8 +120,8 @@ export async function addLayer(dir: string, sizeBytes: number, signal?: AbortSig
 export async function linkLayers(from: string, layers: readonly string[], to: string): Promise<string[]> {
   const names: string[] = [];
   for (const layer of layers) {
-    // `disk.qcow2` is each disk's own name for its first layer.
-    const name = layer === FIRST_LAYER ? newLayerName() : layer;
+    // Other names mean another file in each directory.
+    const name = LAYER.test(layer) ? layer : newLayerName();
     await link(join(from, layer), join(to, name)).catch((error: NodeJS.ErrnoException) => {
       // A layer's name is its own for ever: it is there because it is shared already.
       if (error.code !== 'EEXIST') throw error;
@@ -147,14 +150,16 @@ export async function startOnLayer(
   sizeBytes: number,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  const name = newLayerName();
+  const path = join(dir, TEMPLATE_LAYER);
+  // Of a start that was cut off here.
+  await rm(path, { force: true });
   try {
-    await link(layerPath, join(dir, name));
+    await link(layerPath, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
     throw diskFullError(error) ?? error;
   }
-  await startChain(dir, [name], sizeBytes, signal);
+  await makeLayer(join(dir, FIRST_LAYER), sizeBytes, signal);
   return true;
 }
 
@@ -162,7 +167,7 @@ export async function startOnLayer(
 export async function removeUnused(dir: string): Promise<void> {
   const used = new Set(await diskLayers(dir));
   for (const name of await readdir(dir)) {
-    const isLayer = name === FIRST_LAYER || /^layer-[0-9a-f]+\.qcow2$/.test(name);
+    const isLayer = name === FIRST_LAYER || name === TEMPLATE_LAYER || LAYER.test(name);
     if (isLayer && !used.has(name)) await rm(join(dir, name), { force: true });
   }
 }
