@@ -171,6 +171,7 @@ void op_forward(uint32_t id, struct tlvs *);
 void op_service(uint32_t id, struct tlvs *);
 void op_power(uint32_t id, struct tlvs *);
 void op_identify(uint32_t id, struct tlvs *);
+void op_root(uint32_t id, struct tlvs *);
 void op_freeze(uint32_t id, struct tlvs *);
 void op_thaw(uint32_t id, struct tlvs *);
 

@@ -147,3 +147,21 @@ void op_identify(uint32_t id, struct tlvs *values) {
   if (error != 0) reply_fail(id, error, "%s: %s", step, strerror(error));
   else reply_close(id, NULL);
 }
+
+/*
+ * The root disk and nothing else: of a template whose clones all have this disk. What it has read so far is in the memory
+ * that they share; the disk has all that the memory does not.
+ */
+void op_root(uint32_t id, struct tlvs *values) {
+  struct tlv v;
+  int error = EINVAL;
+  while (tlv_next(values, &v)) {
+    if (v.tag == TAG_ROOT) error = set_root(&v);
+  }
+  if (error != 0) {
+    reply_fail(id, error, "root disk: %s", strerror(error));
+    return;
+  }
+  sync();
+  reply_close(id, NULL);
+}

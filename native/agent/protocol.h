@@ -46,6 +46,7 @@ enum op {
   OP_POWER = 12,
   OP_FREEZE = 13,
   OP_THAW = 14,
+  OP_ROOT = 15,
 };
 
 enum control {

@@ -68,9 +68,11 @@ static void drop_rights(const struct options *options, int channel) {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) give_up(channel, "uid");
 }
 
-static _Noreturn void become(struct jail *jail, int channel, int output, char **argv, pid_t parent) {
+static _Noreturn void become(struct jail *jail, bool is_in, int channel, int output, char **argv, pid_t parent) {
   const struct options *options = &jail->options;
+  bool entered = is_in || enter_cgroup(jail);
   char go;
+  if (write(channel, &entered, 1) != 1) _exit(127);
   if (read(channel, &go, 1) != 1) _exit(127);
   setsid(); /* a group of its own: what it starts is ended with it */
   if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0) give_up(channel, "exec");
@@ -96,18 +98,20 @@ void start_child(struct jail *jail) {
     if ((argv[i] = with_numbers(&jail->options, jail->options.argv[i])) == NULL) fail(jail, "exec", ENOMEM, "no memory");
   if (argv == NULL || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0 || pipe2(output, O_CLOEXEC) < 0)
     fail(jail, "exec", errno, "cannot make a pipe");
-  pid_t self = getpid(), pid = fork();
+  bool is_in;
+  pid_t self = getpid(), pid = fork_into_cgroup(jail, &is_in);
   if (pid < 0) fail(jail, "exec", errno, "cannot fork");
   if (pid == 0) {
     close(channel[0]);
-    become(jail, channel[1], output[1], argv, self);
+    become(jail, is_in, channel[1], output[1], argv, self);
   }
   jail->child = pid;
   close(channel[1]);
   close(output[1]);
   jail->output_fd = output[0];
   fcntl(output[0], F_SETFL, O_NONBLOCK);
-  join_cgroup(jail, pid);
+  if (read(channel[0], &is_in, 1) != 1) fail(jail, "exec", errno, "the child ended early");
+  if (!is_in) join_cgroup(jail, pid);
   struct failure failure = {.step = "exec", .error = ESRCH};
   char go = 1;
   if (write(channel[0], &go, 1) != 1) fail(jail, "exec", errno, "the child ended early");

@@ -83,6 +83,7 @@ struct jail {
   char boot_id[40];
   struct { char path[512]; } groups[4]; /* control groups of the child */
   int group_count;
+  bool is_unified;
   char warnings[MAX_WARNINGS][256];
   int warning_count;
   char tail[TAIL_BYTES]; /* ring: the last of the child's output */
@@ -126,6 +127,8 @@ int hand_over(int argc, char **argv);
 
 /* cgroup.c */
 void make_cgroup(struct jail *jail);
+pid_t fork_into_cgroup(struct jail *jail, bool *is_in);
+bool enter_cgroup(const struct jail *jail);
 void join_cgroup(struct jail *jail, pid_t pid);
 void remove_cgroup(struct jail *jail);
 

@@ -57,16 +57,17 @@ export async function drawnByBareClones({ dir, dirs }: TestHost): Promise<BareCl
   const diskBytes = [diskSizeBytes(boot.image, undefined)];
   const templateDir = join(dir, 'bare');
   const keeperPath = join(templateDir, 'keep');
-  undo.defer(() => removeTemplate(templateDir));
+  const templateDirs = { dir: templateDir, diskDir: join(dir, 'bare-disk') };
+  undo.defer(() => removeTemplate(templateDirs));
   const launch = templateLaunch(shape, diskBytes, { dir: templateDir, keeperPath, isolation: {} });
   await buildTemplate(
     {
       driver,
-      async ready(machine, signal) {
+      async ready(machine, _mountsRoot, signal) {
         (await connectAgent(machine.sockets.agent, { signal })).close();
       },
     },
-    launch as Parameters<typeof buildTemplate>[1],
+    { dirs: templateDirs, launch, keeperPath, rootBytes: undefined },
     undefined,
   );
   const resources = undo.move();

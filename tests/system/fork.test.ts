@@ -50,9 +50,9 @@ async function linesWritten(vm: string, file: string): Promise<number> {
   return Number(await sh(vm, `wc -l <${file}`));
 }
 
-async function goesOn(vm: string, file = '/run/diary'): Promise<void> {
+async function goesOn(vm: string, file = '/run/diary', lines = 1): Promise<void> {
   const before = await linesWritten(vm, file);
-  await expect.poll(() => linesWritten(vm, file), { timeout: 20_000 }).toBeGreaterThan(before);
+  await expect.poll(() => linesWritten(vm, file), { timeout: 20_000 }).toBeGreaterThanOrEqual(before + lines);
 }
 
 describe('a fork', () => {
@@ -99,6 +99,20 @@ describe('a fork', () => {
     expect(lines.length).toBeGreaterThanOrEqual(written);
     expect(lines).toEqual(lines.map((_, index) => index + 1));
     expect(await sh('web-2', 'dmesg | grep -ci "ext4-fs error" || true')).toBe('0');
+  });
+
+  test('has names of its own, whatever programs have made of its original’s files', async () => {
+    // Through the link, in its place behind the link, in the place of the link.
+    await sh('web', 'echo 10.9.9.9 of-web >>/etc/hosts; echo nameserver 10.9.9.9 >>/etc/resolv.conf');
+    await sh('web', 'cd /run/skerry && tr 0-9 a-j <machine-id >new && mv new machine-id');
+    await sh('web', 'cd /etc && echo of-web >new && mv new hostname');
+    const [copy] = await fork('web', 'named');
+    const address = copy?.status.nics[0]?.address;
+    expect(await sh('named', 'cat /etc/hostname /etc/machine-id')).toBe(`named\n${copy?.id.replaceAll('-', '')}`);
+    expect(await sh('named', 'cat /etc/hosts')).toMatch(new RegExp(`^127.0.0.1 [^]*\\n${address} named.skerry named$`));
+    expect(await sh('named', 'cat /etc/resolv.conf')).not.toContain('10.9.9.9');
+    expect(await sh('web', 'cat /etc/hostname; tail -n 1 /etc/hosts')).toBe('of-web\n10.9.9.9 of-web');
+    await remove('named');
   });
 
   test('can be forked, too; and a VM twice at once, and several times in one', async () => {
@@ -209,7 +223,7 @@ test(`the daemon dies at ${ROUNDS} random moments of a fork (seed ${seed}): the 
     for (const { name } of copies) {
       await start(name);
       expect(await sh(name, `hostname; cat /run/note; ${SUM}`), what).toBe(`${name}\nof the memory\n${sum}`);
-      await goesOn(name);
+      await goesOn(name, '/run/diary', 5);
       const lines = (await sh(name, `tail -n 5 /run/diary`)).split('\n');
       const generation = await sh(name, 'cat /run/skerry/generation');
       for (const line of lines) expect(line).toMatch(new RegExp(`${name} ${generation}$`));

@@ -41,6 +41,13 @@ afterAll(() => rm(dir, { recursive: true, force: true }));
 const leftovers = async (): Promise<string[]> =>
   (await readdir(paths.imagesDir)).filter((name) => name.startsWith('.work') || name.startsWith('.trash'));
 
+/** What says who a machine is: links, unless the recipe has a file of its own there. */
+const NAMES = ['hostname', 'hosts', 'machine-id', 'resolv.conf'];
+const linksOf = (names: readonly string[]): string => names.map((name) => `/run/skerry/${name}\n`).join('');
+const READ_LINKS = `cd /etc; for name in ${NAMES.join(' ')}; do readlink $name || stat -c %F $name; done`;
+const IDENTITY = { hostname: 'isle', machineId: '5'.repeat(32), dns: ['192.0.2.53'] };
+const HOSTS = '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 isle\n';
+
 test('the micro image boots on the distribution’s kernel, from its disk and without one', async () => {
   const image = await buildMicro(paths, { format: 'qcow2' });
   expect(image.sizeBytes).toBeLessThanOrEqual(10 * 2 ** 20);
@@ -66,6 +73,13 @@ test('the micro image boots on the distribution’s kernel, from its disk and wi
     );
     expect(await guest.sh('for dir in bin sbin lib lib64; do readlink /$dir; done | tr "\\n" " "')).toBe(
       'usr/bin usr/sbin usr/lib usr/lib64 ',
+    );
+    expect(await guest.sh(READ_LINKS)).toBe(linksOf(NAMES));
+    expect(await guest.sh('cd /etc; cat hostname hosts machine-id resolv.conf')).toBe('');
+    await guest.agent.identify(IDENTITY);
+    expect(await guest.sh(READ_LINKS)).toBe(linksOf(NAMES));
+    expect(await guest.sh('hostname; cd /etc; cat hostname hosts machine-id resolv.conf')).toBe(
+      `isle\nisle\n${HOSTS}${IDENTITY.machineId}\nnameserver 192.0.2.53\n`,
     );
     await guest.powerOff();
   }
@@ -104,6 +118,34 @@ test('a recipe’s packages, files and commands are in its image', async () => {
   expect(await guest.sh('cat /etc/greeting')).toBe('hello world\n');
   expect(await guest.sh('stat -c %U /etc/greeting')).toBe('worker\n');
   expect(await guest.sh('ls /usr/share/doc/tree')).toBe('copyright\n');
+});
+
+test('a recipe’s own hosts file stays; its commands write through no link into the image, nor into this host', async () => {
+  const own = '192.0.2.7 fixed\n';
+  const recipe = ImageRecipe.parse({
+    name: 'own-hosts',
+    packages: ['libc-bin'],
+    files: [{ path: '/etc/hosts', contentBase64: btoa(own) }],
+    run: ['cp /etc/hosts /root/seen', 'echo built >/etc/machine-id', 'rm /etc/resolv.conf', 'echo x >/etc/resolv.conf'],
+    sizeMib: 128,
+  });
+  const image = await buildRecipe(paths, recipe, { bootBuilder: bootForRecipe });
+  for (const name of NAMES) {
+    await expect(stat(join('/run/skerry', name))).rejects.toMatchObject({ code: 'ENOENT' });
+  }
+  const overlay = join(dir, 'own-hosts.qcow2');
+  await run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', image.rootDiskPath, overlay]);
+  const { path: initrdPath } = await buildInitrd(paths, kernel);
+  await using guest = await bootGuest({ kernel, initrdPath, memoryMib: 128, disk: { path: overlay, format: 'qcow2' } });
+  const [hostname, machineId] = linksOf(['hostname', 'machine-id']).split(/(?<=\n)/);
+  const links = `${hostname}regular file\n${machineId}regular file\n`;
+  expect(await guest.sh(READ_LINKS)).toBe(links);
+  expect(await guest.sh('cat /root/seen /etc/hosts /etc/resolv.conf /etc/machine-id')).toBe(`${own}${own}x\n`);
+  // Where there is no link the agent writes the file itself, and glibc reads either.
+  await guest.agent.identify(IDENTITY);
+  expect(await guest.sh(READ_LINKS)).toBe(links);
+  expect(await guest.sh('cat /etc/hostname /etc/hosts /etc/resolv.conf')).toBe(`isle\n${HOSTS}nameserver 192.0.2.53\n`);
+  expect(await guest.sh('/usr/bin/getent hosts isle')).toMatch(/^127\.0\.1\.1 +isle\n$/);
 });
 
 test('a command that fails ends the build with its output, and leaves nothing', async () => {

@@ -34,6 +34,23 @@ test('files and commands are in the image, and in each of its VMs', async () => 
   expect(seen).toMatchObject({ exitCode: 0, stdout: 'welcome\nhello\nalice\n' });
 });
 
+test.each(['micro', 'greeter'])('a VM of %s finds who it is behind links', async (image) => {
+  const name = `who-${image}`;
+  const vm = await host.client.run('vm.create', { body: { name, image, start: true } });
+  const files = ['hostname', 'hosts', 'resolv.conf', 'machine-id'];
+  const script = `hostname; cd /etc; cat ${files.join(' ')}; for file in ${files.join(' ')}; do readlink $file; done`;
+  const { stdout } = await host.client.exec(name, script);
+  const address = vm.status.nics[0]?.address;
+  expect(stdout.split('\n')).toEqual([
+    ...[name, name, '127.0.0.1 localhost', '::1 localhost ip6-localhost ip6-loopback', `${address} ${name}`],
+    ...[`${address} ${name}.skerry ${name}`, 'search skerry', expect.stringMatching(/^nameserver [\d.]+$/) as string],
+    ...[vm.id.replaceAll('-', ''), ...files.map((file) => `/run/skerry/${file}`), ''],
+  ]);
+  expect(await host.cli(['exec', name, '--', 'ping', '-c', '1', '-W', '5', name])).toMatchObject({ exitCode: 0 });
+  expect(await host.cli(['cp', `${name}:/etc/hostname`, '-'])).toMatchObject({ stdout: `${name}\n` });
+  await host.client.run('vm.delete', { params: { vm: name }, query: { force: true } });
+});
+
 test('a command that fails fails the build, and leaves no image and no VM', async () => {
   const built = await build("name: broken\nrun: ['echo before', 'echo reason >&2; exit 5']\n");
   expect(built.exitCode).toBe(1);

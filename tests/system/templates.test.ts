@@ -37,13 +37,15 @@ afterAll(async () => {
 
 const qemu = (): string => join(programs, 'bin/qemu-system-x86_64');
 const templates = (): Promise<Template[]> => host.client.call('template.list') as Promise<Template[]>;
+/** Those that serve VMs of any image; others come by themselves, when nobody waits. */
+const common = async (): Promise<Template[]> => (await templates()).filter(({ image }) => image === undefined);
 const create = (name: string, body: object = {}): Promise<Vm> =>
   host.client.run('vm.create', { body: { name, memoryMib: 64, start: true, ...body } });
 const kept = (): Promise<string[]> => readdir(join(host.dirs.runtimeDir, 't')).catch(() => []);
 const templateDir = (id: string): string => join(host.dirs.runtimeDir, 't', id.slice(0, 12));
 
 async function theTemplate(): Promise<Template> {
-  const [template, ...others] = await templates();
+  const [template, ...others] = await common();
   expect(others).toEqual([]);
   if (template === undefined) throw new Error('there is no template');
   return template;
@@ -74,18 +76,21 @@ describe('by hand', () => {
     const built = await host.client.run('template.build', { body: { image: 'micro', memoryMib: 64 } });
     expect(built).toMatchObject({
       state: 'ready',
+      image: 'micro',
       shape: { cpus: 1, memoryMib: 64, disks: 1, nics: 1 },
       qemuVersion: expect.stringMatching(/^\d+\.\d+/),
     });
     expect(built.memoryBytes).toBeGreaterThan(0);
-    expect(await templates()).toHaveLength(1);
+    const shared = await theTemplate();
+    expect(await templates()).toEqual([shared, built]);
     await isClone(await create('a'), built.id);
     const used = await host.client.call('template.get', { params: { template: built.id.slice(0, 8) } });
     expect(used.clones).toBeGreaterThan(built.clones);
 
-    // Another shape is another template; the image makes no difference.
+    // Another shape is another template.
     await create('b', { memoryMib: 96 });
-    expect((await templates()).map(({ shape }) => shape.memoryMib).toSorted((a, b) => a - b)).toEqual([64, 96]);
+    expect((await common()).map(({ shape }) => shape.memoryMib).toSorted((a, b) => a - b)).toEqual([64, 96]);
+    await host.client.run('template.delete', { params: { template: shared.id } });
     await host.client.run('template.delete', { params: { template: built.id } });
     await expect(host.client.call('template.get', { params: { template: built.id } })).rejects.toMatchObject({
       code: 'not-found',
@@ -126,6 +131,72 @@ describe('by hand', () => {
   });
 });
 
+describe('of an image, its root disk mounted', () => {
+  const build = (): Promise<Template> =>
+    host.client.run('template.build', { body: { image: 'micro', memoryMib: 64 } }) as Promise<Template>;
+  const layers = (): Promise<string[]> => readdir(join(host.dirs.dataDir, 'templates')).catch(() => []);
+  const sh = async (name: string, script: string): Promise<string> =>
+    (await host.client.exec(name, ['sh', '-c', script])).stdout;
+
+  test('new VMs are cloned from it, each with a disk of its own; who starts again is cloned from the other', async () => {
+    const built = await build();
+    for (const name of ['a', 'b']) {
+      const vm = await create(name);
+      await isClone(vm, built.id);
+      expect(vm.status.start?.phases.map((phase) => phase.name)).toContain('identify');
+      expect(await sh(name, `echo ${name} > /root/who; sync; awk '$2 == "/" { print $1 }' /proc/mounts`)).toContain(
+        '/dev/vda\n',
+      );
+    }
+    // What has been written is there after a restart, whatever has become of the template.
+    await host.client.run('vm.stop', { params: { vm: 'a' }, body: {} });
+    await host.client.run('template.prune', { body: {} });
+    expect([await templates(), await kept(), await layers()]).toEqual([[], [], []]);
+    await isClone(await host.client.run('vm.start', { params: { vm: 'a' } }), (await theTemplate()).id);
+    expect(await sh('a', 'cat /root/who')).toBe('a\n');
+    await host.client.run('vm.restart', { params: { vm: 'b' } });
+    expect(await sh('b', 'cat /root/who; e=$(dmesg | grep -ci "ext4.*error"); echo "$e"')).toBe('b\n0\n');
+    // It can be forked, and so can be what comes of it.
+    await host.client.run('vm.fork', { params: { vm: 'b' }, body: { name: 'c', count: 1 } });
+    expect(await sh('c', 'hostname; cat /root/who')).toBe('c\nb\n');
+    expect(await host.leftovers()).toEqual([]);
+  });
+
+  test('it comes by itself, when VMs of an image are started more than once and nobody starts one', async () => {
+    await create('a');
+    await create('b');
+    expect((await common()).map(({ clones }) => clones)).toEqual([2]);
+    const ofImage = async (): Promise<string[]> =>
+      (await templates()).filter(({ image, state }) => image !== undefined && state === 'ready').map(({ id }) => id);
+    await expect.poll(ofImage, { timeout: 15_000 }).toHaveLength(1);
+    await isClone(await create('c'), (await ofImage())[0] ?? '');
+    // Another daemon finds it, and its layer.
+    await host.kill9();
+    await host.start();
+    expect(await layers()).toHaveLength(1);
+    await isClone(await create('d'), (await ofImage())[0] ?? '');
+  });
+
+  test('its layer has gone: VMs are cloned from the other one', async () => {
+    const built = await build();
+    await rm(join(host.dirs.dataDir, 'templates', built.id.slice(0, 12)), { recursive: true });
+    await isClone(await create('a'), (await theTemplate()).id);
+    expect((await templates()).map(({ id }) => id)).not.toContain(built.id);
+    await host.kill9();
+    await host.start();
+    await answers(await host.client.call('vm.get', { params: { vm: 'a' } }));
+    expect(await host.leftovers()).toEqual([]);
+  });
+
+  test('its keeper is killed: the VM boots from the disk that it has got', async () => {
+    const built = await build();
+    process.kill(await keeperOf(built.id), 'SIGKILL');
+    await isCold(await create('a'), /the template failed: .+/);
+    expect((await templates()).map(({ id }) => id)).not.toContain(built.id);
+    expect(await host.leftovers()).toEqual([]);
+  });
+});
+
 describe('bad days', () => {
   test('the keeper of its memory is killed: the next VM boots and says why, the one after has a new template', async () => {
     await create('a');
@@ -150,7 +221,7 @@ describe('bad days', () => {
     await isClone(b, b.status.start?.template ?? '');
     await answers(await host.client.call('vm.get', { params: { vm: 'a' } }));
     // It goes as soon as there is one that can be used.
-    await expect.poll(async () => (await templates()).map(({ id }) => id)).toEqual([b.status.start?.template]);
+    await expect.poll(async () => (await common()).map(({ id }) => id)).toEqual([b.status.start?.template]);
     expect(await host.leftovers()).toEqual([]);
   });
 

@@ -27,6 +27,8 @@ export const Template = z.object({
   state: z.enum(['building', 'ready', 'stale']),
   origin: z.enum(['boot', 'fork']),
   shape: TemplateShape,
+  /** Its root disk, of this image, is mounted: for VMs whose disk nobody has written to. Absent: for VMs of any image. */
+  image: z.string().optional(),
   qemuVersion: z.string(),
   createdAt: z.iso.datetime(),
   usedAt: z.iso.datetime(),

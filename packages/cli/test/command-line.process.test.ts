@@ -212,7 +212,7 @@ describe('memory', () => {
     const [template] = daemon.templates.values();
     const id = template?.id ?? '';
     expect((await skerry(['template', 'list'])).stdout).toMatch(
-      new RegExp(`^ID .*HOLDS  CLONES  USED\n${id}  ready  1    256Mi   1     micro   256Mi  0       .* ago\n$`),
+      new RegExp(`^ID .*HOLDS  CLONES  USED\n${id}  ready  1    256Mi   1     micro   any    256Mi  0       .* ago\n$`),
     );
     expect((await skerry(['template', 'show', id.slice(0, 8)])).stdout).toContain('machine:    microvm/tcg\n');
     expect((await skerry(['template', 'prune', '--unused-for', '1h'])).stdout).toBe('Nothing to delete\n');

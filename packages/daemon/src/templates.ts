@@ -37,10 +37,12 @@ export function templateService({ paths, driver, host, uids, events }: TemplateP
   return new TemplateService({
     driver,
     runtimeDir: paths.runtimeDir,
+    dataDir: paths.dataDir,
     policyPath: join(paths.dataDir, 'templates.json'),
     limits: () => ({ unusedForMs: UNUSED_FOR_MS, memoryBytes: totalmem() * MEMORY_SHARE }),
-    async ready(machine, signal) {
+    async ready(machine, mountsRoot, signal) {
       const agent = await connectAgent(machine.sockets.agent, { timeoutMs: BOOT_TIMEOUT_MS, signal });
+      if (mountsRoot) await agent.mountRoot('vda', { signal });
       agent.close();
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
     },
@@ -63,5 +65,6 @@ export async function buildTemplateFor(
   work: WorkOptions,
 ): Promise<Template> {
   const [boot, profile] = await Promise.all([images.bootFiles({ image, kernel }, undefined, work), host.profile()]);
-  return templates.make(shapeLaunch(shape, boot, profile), [diskSizeBytes(boot.image, undefined)], work.signal);
+  const diskBytes = [diskSizeBytes(boot.image, undefined)];
+  return templates.make({ launch: shapeLaunch(shape, boot, profile), diskBytes, image, root: boot.image }, work.signal);
 }

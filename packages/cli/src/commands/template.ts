@@ -20,6 +20,7 @@ export const TEMPLATE_COLUMNS: ReadonlyArray<Column<Template>> = [
   { title: 'MEMORY', of: ({ shape }) => formatMib(shape.memoryMib) },
   { title: 'NICS', of: ({ shape }) => shape.nics },
   { title: 'KERNEL', of: ({ shape }) => shape.kernel },
+  { title: 'IMAGE', of: ({ image }) => image ?? 'any' },
   { title: 'HOLDS', of: ({ memoryBytes }) => formatBytes(memoryBytes) },
   { title: 'CLONES', of: ({ clones }) => clones },
   { title: 'USED', of: ({ usedAt }) => ago(usedAt) },

@@ -23,6 +23,9 @@ export interface ImageBuildOptions extends BuildOptions {
 }
 
 const BUSYBOX = 'busybox-static';
+/** One more whenever the same inputs come to give another tree, so that images which are there are made anew. */
+const LAYOUT = 2;
+
 /** Of the inputs that need no package manager to be known. */
 export async function hashRecipe(
   paths: ImagePaths,
@@ -31,7 +34,7 @@ export async function hashRecipe(
   options: Pick<ImageBuildOptions, 'format'>,
 ): Promise<string> {
   return digestOf({
-    layout: 1,
+    layout: LAYOUT,
     recipe,
     from,
     format: options.format ?? 'qcow2',

@@ -3,7 +3,15 @@ import { chmod, lstat, mkdir, readFile, readdir, readlink, rename, symlink, writ
 import { dirname, join, posix } from 'node:path';
 import { SkerryError } from '@skerry/api';
 import { run, type Argv } from '../hosts/index.ts';
-import { appletLinks, mke2fsArgs, neededMib, SKELETON, SKELETON_LINKS, UNPACK_SCRIPT } from './tree-plan.ts';
+import {
+  appletLinks,
+  mke2fsArgs,
+  NAME_LINKS,
+  neededMib,
+  SKELETON,
+  SKELETON_LINKS,
+  UNPACK_SCRIPT,
+} from './tree-plan.ts';
 import { signalOf, type BuildOptions } from './types.ts';
 
 /**
@@ -17,7 +25,7 @@ export interface RootTree {
   unpack(debs: readonly string[], options: BuildOptions): Promise<void>;
   /** Writes a file, replacing what is there. The path is the guest's, its symbolic links are followed inside the tree. */
   put(guestPath: string, bytes: Uint8Array, mode: number): Promise<void>;
-  /** Links busybox's applets where no program is. */
+  /** Links busybox's applets where no program is, and the machine's names where `put` has made no file. Comes last. */
   finish(options: BuildOptions): Promise<void>;
   /** @throws SkerryError `invalid` when it does not fit or can't be booted */
   makeExt4(file: string, sizeMib: number, uuid: string, options: BuildOptions): Promise<void>;
@@ -28,6 +36,9 @@ export async function createTree(path: string, guestDir: string, options: BuildO
   const replaced = `${path}.replaced`;
   const rootless = process.getuid?.() !== 0;
   const inTree = (...parts: string[]): string => join(path, ...parts);
+  const ofRecipe = new Set<string>();
+  // Moved, not removed: fakeroot's books would give its owner to whatever gets the inode next.
+  const setAside = (file: string): Promise<void> => rename(file, join(replaced, randomUUID()));
 
   await mkdir(path);
   await mkdir(replaced);
@@ -62,16 +73,24 @@ export async function createTree(path: string, guestDir: string, options: BuildO
       await mkdir(dirname(target), { recursive: true });
       const old = await lstat(target).catch(() => undefined);
       if (old?.isDirectory() === true) throw isDirectory(guestPath);
-      // Moved, not removed: fakeroot's books would give its owner to whatever gets the inode next.
-      if (old !== undefined) await rename(target, join(replaced, randomUUID()));
+      if (old !== undefined) await setAside(target);
       await writeFile(target, bytes, { flag: 'wx' });
       await chmod(target, mode);
+      ofRecipe.add(target);
     },
 
     async finish(finishOptions) {
       const present = new Set([...(await readdir(inTree('usr/bin'))), ...(await readdir(inTree('usr/sbin')))]);
       const { stdout } = await run([inTree('usr/bin/busybox'), '--list-full'], signalOf(finishOptions));
       for (const link of appletLinks(stdout, present)) await symlink(link.target, inTree(link.path));
+      // After everything that writes: on this host they lead out of the tree.
+      for (const [link, target] of NAME_LINKS) {
+        const file = inTree(link);
+        const old = await lstat(file).catch(() => undefined);
+        if (ofRecipe.has(file) || old?.isDirectory() === true) continue;
+        if (old !== undefined) await setAside(file);
+        await symlink(target, file);
+      }
     },
 
     async makeExt4(file, sizeMib, uuid, diskOptions) {

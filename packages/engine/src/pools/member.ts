@@ -59,7 +59,10 @@ export async function makeMember(
   const spec = VmSpec.parse({ image, cpus, memoryMib });
   const vm = nobody(id, spec, boot.image.digest);
   const cold = vmLaunch(vm, boot, [{ ...nic, address: '' }], { ...profile, uid }, dirs, await diskLayers(dirs.dir));
-  const choice = await templates.choose(cold, [diskSizeBytes(boot.image, undefined)], image, signal);
+  const choice = await templates.choose(
+    { launch: cold, diskBytes: [diskSizeBytes(boot.image, undefined)], image },
+    signal,
+  );
   if ('coldReason' in choice) {
     throw new SkerryError('unsupported', `none can wait, for it would have to boot: ${choice.coldReason}`, {
       remedy: 'See `skerry template list`, and the policy of the image.',
@@ -99,9 +102,9 @@ async function rehearse(
 ): Promise<void> {
   const agent = await live.connectAgent(signal);
   const { env } = boot.image;
-  const first = { isClone: true, hasForeignKeys: true, hasForeignBootId: false, currentMacs: templateMacs };
+  const first = { lacksRoot: true, hasForeignKeys: true, hasForeignBootId: false, currentMacs: templateMacs };
   await agent.identify(identityOf(vm, [{ ...nic, address: '192.0.2.2' }], env, first), { signal });
-  const second = { isClone: false, hasForeignKeys: false, hasForeignBootId: false, currentMacs: [nic.mac] };
+  const second = { lacksRoot: false, hasForeignKeys: false, hasForeignBootId: false, currentMacs: [nic.mac] };
   const other = { ...vm, name: `${vm.name}-2` };
   await agent.identify(identityOf(other, [{ ...nic, address: '192.0.2.3' }], env, second), { signal });
   await sleep(SETTLE_MS, undefined, { signal });

@@ -2,6 +2,7 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Template } from '@skerry/api';
 import { killJailed, type Driver, type KeptBytes, type Machine, type VmLaunch } from '../hypervisors/index.ts';
+import { makeLayer } from '../vms/index.ts';
 
 /** Makes one template: boots a machine until its agent waits, and keeps its memory. */
 
@@ -9,8 +10,23 @@ const END_TIMEOUT_MS = 10_000;
 
 export interface BuildPorts {
   readonly driver: Driver;
-  /** Resolves once the guest's agent has answered and waits for nothing but its host. */
-  readonly ready: (machine: Machine, signal: AbortSignal | undefined) => Promise<void>;
+  /**
+   * Resolves once the guest's agent has answered and waits for nothing but its host.
+   * @param mountsRoot it has its root disk mounted then
+   */
+  readonly ready: (machine: Machine, mountsRoot: boolean, signal: AbortSignal | undefined) => Promise<void>;
+}
+
+export interface TemplateDirs {
+  /** Of its process; does not outlive a reboot. */
+  readonly dir: string;
+  /** Of the layer that its guest has written, if it has its root disk mounted. */
+  readonly diskDir: string;
+}
+
+/** What VMs that are cloned from it have under their disks. */
+export function layerPath({ diskDir }: TemplateDirs): string {
+  return join(diskDir, 'disk.qcow2');
 }
 
 export interface Built extends KeptBytes {
@@ -18,31 +34,43 @@ export interface Built extends KeptBytes {
   readonly buildMs: number;
 }
 
+export interface BuildInput {
+  readonly dirs: TemplateDirs;
+  readonly launch: VmLaunch;
+  readonly keeperPath: string;
+  /** Virtual size of the root disk, which `launch` has on a layer of the template's own; undefined: it has none. */
+  readonly rootBytes: number | undefined;
+}
+
 /** When it throws nothing is left of it. @throws SkerryError what the start, the agent or the saving threw */
 export async function buildTemplate(
   { driver, ready }: BuildPorts,
-  launch: VmLaunch & { readonly origin: { readonly kind: 'template'; readonly keeperPath: string } },
+  { dirs, launch, keeperPath, rootBytes }: BuildInput,
   signal: AbortSignal | undefined,
 ): Promise<Built> {
   const startedAtMs = performance.now();
   await using undo = new AsyncDisposableStack();
-  await removeTemplate(launch.dir);
-  await mkdir(launch.dir, { recursive: true, mode: 0o700 });
-  undo.defer(() => removeTemplate(launch.dir));
+  await removeTemplate(dirs);
+  await mkdir(dirs.dir, { recursive: true, mode: 0o700 });
+  undo.defer(() => removeTemplate(dirs));
+  if (rootBytes !== undefined) {
+    await mkdir(dirs.diskDir, { recursive: true, mode: 0o700 });
+    await makeLayer(layerPath(dirs), rootBytes, signal);
+  }
   const machine = await driver.start(launch, { signal });
   undo.defer(() => machine.detach());
   const { version } = await machine.info();
-  await ready(machine, signal);
-  const kept = await machine.becomeTemplate(launch.origin.keeperPath, { signal });
+  await ready(machine, rootBytes !== undefined, signal);
+  const kept = await machine.becomeTemplate(keeperPath, { signal });
   machine.detach();
   undo.move();
   return { ...kept, qemuVersion: version, buildMs: Math.round(performance.now() - startedAtMs) };
 }
 
 /** Ends what keeps its memory. Clones have mapped it, and go on. */
-export async function removeTemplate(dir: string): Promise<void> {
+export async function removeTemplate({ dir, diskDir }: TemplateDirs): Promise<void> {
   await killJailed(dir, { signal: AbortSignal.timeout(END_TIMEOUT_MS) });
-  await rm(dir, { recursive: true, force: true });
+  for (const each of [dir, diskDir]) await rm(each, { recursive: true, force: true });
 }
 
 /** The last thing that is written: a directory without it is a build that was cut off. */

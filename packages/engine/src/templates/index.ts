@@ -1,2 +1,2 @@
 export { planEviction, templateMac, type EvictionLimits } from './plan.ts';
-export { TemplateService, type CloneChoice, type TemplatePorts } from './service.ts';
+export { TemplateService, type TemplatePorts } from './service.ts';

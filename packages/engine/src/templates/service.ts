@@ -1,17 +1,24 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SkerryError, Template, type TemplatePolicy } from '@skerry/api';
 import { inspectJail, type Isolation, type VmLaunch } from '../hypervisors/index.ts';
-import { buildTemplate, removeTemplate, writeRecord, type BuildPorts } from './build.ts';
-import { cloneLaunch, planEviction, shapeOf, templateLaunch, type EvictionLimits } from './plan.ts';
+import type { CloneChoice, TemplateWant } from '../vms/index.ts';
+import { buildTemplate, layerPath, removeTemplate, writeRecord, type BuildPorts, type TemplateDirs } from './build.ts';
+import { cloneLaunch, mountsRoot, planEviction, shapeOf, templateLaunch, type EvictionLimits } from './plan.ts';
 import { TemplatePolicies } from './policies.ts';
+import { Wishes } from './wishes.ts';
 
-/** Templates of this host: found, made when they are first wanted, and let go of. */
+/**
+ * Templates of this host: found, made when they are first wanted, and let go of. One of a shape serves all VMs of it; one of a
+ * shape and an image has that image's root disk mounted, and serves VMs whose disk nobody has written to yet.
+ */
 
 export interface TemplatePorts extends BuildPorts {
   /** Templates do not outlive a reboot: they are kept beside the sockets. */
   readonly runtimeDir: string;
+  /** For the layers that their guests have written: where VMs' disks are, which have links to them. */
+  readonly dataDir: string;
   readonly policyPath: string;
   /** For a process of its own, until it is released. */
   readonly isolate: (launch: VmLaunch, name: string) => Promise<{ isolation: Isolation; release(): void }>;
@@ -19,18 +26,16 @@ export interface TemplatePorts extends BuildPorts {
   readonly onEvent: (type: string, message: string, data: Record<string, unknown>) => void;
 }
 
-/** A VM's start from a template, or why there is none. */
-export type CloneChoice = { readonly launch: VmLaunch; readonly templateId: string } | { readonly coldReason: string };
-
 interface Entry {
   template: Template;
-  readonly dir: string;
+  readonly dirs: TemplateDirs;
   /** As long as it is being built. */
   readonly building?: Promise<unknown> | undefined;
 }
 
 /** A shape whose template could not be made is not tried again for so long. */
 const RETRY_MS = 60_000;
+const WISHES = { misses: 2, quietMs: 2000 };
 
 export class TemplateService {
   readonly #ports: TemplatePorts;
@@ -38,6 +43,7 @@ export class TemplateService {
   readonly #entries = new Map<string, Entry>();
   readonly #failures = new Map<string, { readonly atMs: number; readonly message: string }>();
   readonly #closing = new AbortController();
+  readonly #wishes = new Wishes(WISHES);
   /** How each shape was found last: another one for the same shape means that what it was made of has changed. */
   readonly #idOfShape = new Map<string, string>();
 
@@ -73,49 +79,73 @@ export class TemplateService {
   }
 
   /** How a VM starts soonest: as a clone, of a template that is made now if there is none. Throws only when cancelled. */
-  async choose(
-    launch: VmLaunch,
-    diskBytes: readonly number[],
-    image: string,
-    signal: AbortSignal | undefined,
-  ): Promise<CloneChoice> {
+  async choose(want: TemplateWant, signal: AbortSignal | undefined): Promise<CloneChoice> {
+    const { launch, image } = want;
     if ((await this.#policies.of(image)) === 'never') return { coldReason: `the image ${image} is never cloned` };
     try {
-      const { template, dir } = await this.ensure(launch, diskBytes, signal);
-      return { launch: cloneLaunch(launch, keeperPath(dir)), templateId: template.id };
+      const { template, dirs } = (await this.#mounted(want)) ?? (await this.ensure(want, signal));
+      return {
+        launch: cloneLaunch(launch, keeperPath(dirs)),
+        templateId: template.id,
+        ...(template.image === undefined ? {} : { layerPath: layerPath(dirs) }),
+      };
     } catch (error) {
       const problem = SkerryError.from(error);
       if (problem.code === 'cancelled') throw problem;
       return { coldReason: `no template: ${problem.message}` };
+    } finally {
+      this.#wishes.holdOff();
     }
   }
 
-  /** Of the template that a machine would be cloned from now, whether there is one or not. */
-  idFor(launch: VmLaunch, diskBytes: readonly number[]): Promise<string> {
-    return this.#idOf(launch, diskBytes);
+  /** The one of its image, if it is there: nobody waits for it. */
+  async #mounted(want: TemplateWant): Promise<Entry | undefined> {
+    if (!mountsRoot(want)) return undefined;
+    const id = await this.#idOf(want);
+    const entry = this.#entries.get(id);
+    if (entry !== undefined && entry.building === undefined) return this.#used(id);
+    if (entry === undefined && !this.#failedLately(id)) this.#wishes.miss(id, () => this.#ensure(id, want, undefined));
+    return undefined;
   }
 
-  /** @throws SkerryError why it could not be made; for a minute the same without trying again */
-  async ensure(launch: VmLaunch, diskBytes: readonly number[], signal: AbortSignal | undefined): Promise<Entry> {
-    const id = await this.#idOf(launch, diskBytes);
-    const failure = this.#failures.get(id);
-    if (failure !== undefined && Date.now() - failure.atMs < RETRY_MS) {
-      throw new SkerryError('failed', failure.message, { remedy: 'VMs of this shape boot cold meanwhile.' });
+  /** Of the template that a machine of any image would be cloned from now, whether there is one or not. */
+  idFor(launch: VmLaunch, diskBytes: readonly number[]): Promise<string> {
+    return this.#idOf({ launch, diskBytes, image: '' });
+  }
+
+  /** One that serves all images. @throws SkerryError why it could not be made; for a minute the same without trying again */
+  async ensure(want: TemplateWant, signal: AbortSignal | undefined): Promise<Entry> {
+    const { root: _, ...any } = want;
+    return this.#ensure(await this.#idOf(any), any, signal);
+  }
+
+  /** As `ensure`, for somebody who wants the templates and no VM. @returns the one that a new VM is cloned from */
+  async make(want: TemplateWant, signal: AbortSignal | undefined): Promise<Template> {
+    const { root: _, ...any } = want;
+    let made: Template | undefined;
+    for (const each of mountsRoot(want) ? [any, want] : [any]) {
+      const id = await this.#idOf(each);
+      this.#failures.delete(id);
+      made = (await this.#ensure(id, each, signal)).template;
+    }
+    return made as Template;
+  }
+
+  async #ensure(id: string, want: TemplateWant, signal: AbortSignal | undefined): Promise<Entry> {
+    const failure = this.#failedLately(id);
+    if (failure !== undefined) {
+      throw new SkerryError('failed', failure, { remedy: 'VMs of this shape boot cold meanwhile.' });
     }
     const known = this.#entries.get(id);
-    if (known !== undefined) {
-      // Whoever else waits for it has a signal of his own: the build goes on for them.
-      await (known.building === undefined ? undefined : abortable(known.building, signal));
-      return this.#used(id);
-    }
-    await abortable(this.#build(id, launch, diskBytes), signal);
+    if (known === undefined) await abortable(this.#build(id, want), signal);
+    // Whoever else waits for it has a signal of his own: the build goes on for them.
+    else if (known.building !== undefined) await abortable(known.building, signal);
     return this.#used(id);
   }
 
-  /** As `ensure`, for somebody who wants the template and no VM. */
-  async make(launch: VmLaunch, diskBytes: readonly number[], signal: AbortSignal | undefined): Promise<Template> {
-    this.#failures.delete(await this.#idOf(launch, diskBytes));
-    return (await this.ensure(launch, diskBytes, signal)).template;
+  #failedLately(id: string): string | undefined {
+    const failure = this.#failures.get(id);
+    return failure !== undefined && Date.now() - failure.atMs < RETRY_MS ? failure.message : undefined;
   }
 
   /** Ends all of them: nobody is left who could be cloned from one soon. */
@@ -152,27 +182,42 @@ export class TemplateService {
     const names = await readdir(root).catch(() => [] as string[]);
     await Promise.all(
       names.map(async (name) => {
-        const dir = join(root, name);
-        const template = await readRecord(dir);
-        const lives = template !== undefined && (await inspectJail(dir)).state === 'running';
-        if (lives) this.#entries.set(template.id, { template: { ...template, clones: 0 }, dir });
-        else await removeTemplate(dir);
+        const dirs = this.#dirs(name);
+        const template = await readRecord(dirs.dir);
+        const lives = template !== undefined && (await inspectJail(dirs.dir)).state === 'running';
+        if (lives) this.#entries.set(template.id, { template: { ...template, clones: 0 }, dirs });
+        else await removeTemplate(dirs);
       }),
     );
+    // Of templates that a power cut has ended.
+    const kept = new Set([...this.#entries.values()].map(({ dirs }) => dirs.diskDir));
+    for (const name of await readdir(join(this.#ports.dataDir, 'templates')).catch(() => [] as string[])) {
+      const { diskDir } = this.#dirs(name);
+      if (!kept.has(diskDir)) await rm(diskDir, { recursive: true, force: true });
+    }
   }
 
   /** Lets go of them: they wait for the next daemon. What is being built is given up. */
   async close(): Promise<void> {
     this.#closing.abort();
+    await this.#wishes.close();
     await Promise.allSettled([...this.#entries.values()].map(async ({ building }) => building));
   }
 
+  #dirs(id: string): TemplateDirs {
+    const name = id.slice(0, 12);
+    return { dir: join(this.#ports.runtimeDir, 't', name), diskDir: join(this.#ports.dataDir, 'templates', name) };
+  }
+
   /** What two machines have in common when one can go on from the other's memory. */
-  async #idOf(launch: VmLaunch, diskBytes: readonly number[]): Promise<string> {
+  async #idOf({ launch, diskBytes, image, root }: TemplateWant): Promise<string> {
     const nobody = { dir: '/', keeperPath: '/', isolation: {} };
     const fingerprint = await this.#ports.driver.fingerprint(templateLaunch(launch, diskBytes, nobody));
-    const id = createHash('sha256').update(fingerprint).digest('hex').slice(0, 16);
-    const shape = JSON.stringify([shapeOf(launch), diskBytes]);
+    const id = createHash('sha256')
+      .update(root === undefined ? fingerprint : `${fingerprint} ${root.digest}`)
+      .digest('hex')
+      .slice(0, 16);
+    const shape = JSON.stringify([shapeOf(launch), diskBytes, root === undefined ? null : image]);
     const before = this.#idOfShape.get(shape);
     this.#idOfShape.set(shape, id);
     const old = before === undefined || before === id ? undefined : this.#entries.get(before);
@@ -185,14 +230,15 @@ export class TemplateService {
     return id;
   }
 
-  #build(id: string, launch: VmLaunch, diskBytes: readonly number[]): Promise<void> {
-    const dir = join(this.#ports.runtimeDir, 't', id.slice(0, 12));
+  #build(id: string, { launch, diskBytes, image, root }: TemplateWant): Promise<void> {
+    const dirs = this.#dirs(id);
     const now = new Date().toISOString();
     const empty: Template = {
       id,
       state: 'building',
       origin: 'boot',
       shape: { ...shapeOf(launch), disks: diskBytes.length },
+      ...(root === undefined ? {} : { image }),
       qemuVersion: '',
       createdAt: now,
       usedAt: now,
@@ -204,13 +250,17 @@ export class TemplateService {
     const building = (async () => {
       const isolated = await this.#ports.isolate(launch, `template-${id.slice(0, 12)}`);
       try {
-        const place = { dir, keeperPath: keeperPath(dir), isolation: isolated.isolation };
-        const planned = templateLaunch(launch, diskBytes, place) as Parameters<typeof buildTemplate>[1];
-        const built = await buildTemplate(this.#ports, planned, this.#closing.signal);
+        const place = { dir: dirs.dir, keeperPath: keeperPath(dirs), isolation: isolated.isolation };
+        const disk =
+          root === undefined ? {} : { root: { path: layerPath(dirs), format: 'qcow2' as const, backing: root.disk } };
+        const planned = templateLaunch(launch, diskBytes, { ...place, ...disk });
+        const rootBytes = root === undefined ? undefined : diskBytes[0];
+        const input = { dirs, launch: planned, keeperPath: place.keeperPath, rootBytes };
+        const built = await buildTemplate(this.#ports, input, this.#closing.signal);
         const { qemuVersion, buildMs, memoryBytes, stateBytes } = built;
         const template: Template = { ...empty, state: 'ready', qemuVersion, buildMs, memoryBytes, stateBytes };
-        await writeRecord(dir, template);
-        this.#entries.set(id, { template, dir });
+        await writeRecord(dirs.dir, template);
+        this.#entries.set(id, { template, dirs });
         this.#failures.delete(id);
         this.#ports.onEvent('template.built', `template ${id} built in ${buildMs} ms`, { template });
       } catch (error) {
@@ -226,7 +276,7 @@ export class TemplateService {
       }
       void this.#evict(this.#ports.limits()).catch(() => undefined);
     })();
-    this.#entries.set(id, { template: empty, dir, building });
+    this.#entries.set(id, { template: empty, dirs, building });
     return building;
   }
 
@@ -251,7 +301,7 @@ export class TemplateService {
   async #remove(id: string): Promise<void> {
     const entry = this.#entries.get(id);
     this.#entries.delete(id);
-    if (entry !== undefined) await removeTemplate(entry.dir);
+    if (entry !== undefined) await removeTemplate(entry.dirs);
   }
 
   #entry(ref: string): Entry {
@@ -261,7 +311,7 @@ export class TemplateService {
   }
 }
 
-function keeperPath(dir: string): string {
+function keeperPath({ dir }: TemplateDirs): string {
   return join(dir, 'keep');
 }
 

@@ -64,11 +64,16 @@ export async function ensureDisk(
   diskMib: number | undefined,
   signal?: AbortSignal,
 ): Promise<void> {
-  const top = (await diskLayers(dir)).at(-1) ?? FIRST_LAYER;
-  if (await exists(join(dir, top))) return;
+  if (await hasDisk(dir)) return;
   assertDiskSize(image, diskMib);
   await mkdir(dir, { recursive: true, mode: 0o700 });
+  const top = (await diskLayers(dir)).at(-1) ?? FIRST_LAYER;
   await makeLayer(join(dir, top), diskSizeBytes(image, diskMib), signal);
+}
+
+/** A disk that is not there has not been written to. */
+export async function hasDisk(dir: string): Promise<boolean> {
+  return exists(join(dir, (await diskLayers(dir)).at(-1) ?? FIRST_LAYER));
 }
 
 export interface Cut {
@@ -133,6 +138,24 @@ export async function startChain(
   const own = newLayerName();
   await makeLayer(join(dir, own), sizeBytes, signal);
   await writeChain(dir, [...layers, own]);
+}
+
+/** The same on the layer of the template that the VM is a clone of. @returns false when that has gone */
+export async function startOnLayer(
+  dir: string,
+  layerPath: string,
+  sizeBytes: number,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const name = newLayerName();
+  try {
+    await link(layerPath, join(dir, name));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw diskFullError(error) ?? error;
+  }
+  await startChain(dir, [name], sizeBytes, signal);
+  return true;
 }
 
 /** Removes the layers that the chain does not name. */

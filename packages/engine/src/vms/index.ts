@@ -11,7 +11,7 @@ export {
 export { VmController, type ControllerPorts, type StopOptions } from './controller.ts';
 export { ForkService, type ForkPorts } from './fork.ts';
 export { cutTogether, type CutMember, type CutNetwork } from './cut.ts';
-export { diskLayers, diskSizeBytes, ensureDisk, linkLayers, removeUnused, startChain } from './disks.ts';
+export { diskLayers, diskSizeBytes, ensureDisk, linkLayers, makeLayer, removeUnused, startChain } from './disks.ts';
 export { LiveVm, type LiveVmOptions } from './live.ts';
 export { MemoryRecord, recordMemory, removeMemory, statePath } from './memory.ts';
 export {
@@ -25,7 +25,18 @@ export {
   type LaunchHost,
 } from './launch.ts';
 export { isAlive, newVmStatus, shortId, splitVmName, VM_KIND } from './model.ts';
-export type { BootFiles, PoolMember, VmImages, VmNetworks, VmNic, VmPools, VmTemplates, WorkOptions } from './ports.ts';
+export type {
+  BootFiles,
+  CloneChoice,
+  PoolMember,
+  TemplateWant,
+  VmImages,
+  VmNetworks,
+  VmNic,
+  VmPools,
+  VmTemplates,
+  WorkOptions,
+} from './ports.ts';
 export { endMachine } from './start.ts';
 export { UidClaims } from './uids.ts';
 export { specOf, VmService, type NewVm } from './service.ts';

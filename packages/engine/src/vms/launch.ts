@@ -100,8 +100,8 @@ export function cgroupOf(instance: string, name: string): string {
 
 /** How far a guest has come by itself before it is told who it is. */
 export interface GuestOrigin {
-  /** Its disk is not mounted yet: it is a clone of a template. */
-  readonly isClone: boolean;
+  /** Its disk is not mounted yet: it is a clone of a template that serves all images. */
+  readonly lacksRoot: boolean;
   /** Its disk may hold keys that others have as well: it starts for the first time, or is a fork. */
   readonly hasForeignKeys: boolean;
   /** It has drawn a boot id already, and another guest the same: it is a fork. */
@@ -124,7 +124,7 @@ export function identityOf(
     // Clones of one memory image draw the same random bytes until they are told otherwise.
     seed: randomBytes(64),
     generation: randomUUID(),
-    ...(origin.isClone ? { root: 'vda' } : {}),
+    ...(origin.lacksRoot ? { root: 'vda' } : {}),
     ...(origin.hasForeignKeys ? { freshKeys: true } : {}),
     ...(origin.hasForeignBootId ? { bootId: randomUUID() } : {}),
     unixTimeNs: BigInt(Date.now()) * 1_000_000n,

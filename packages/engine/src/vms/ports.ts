@@ -1,5 +1,5 @@
 import type { Nic, Vm, VmSpec } from '@skerry/api';
-import type { LaunchDisk, LaunchKernel, VmLaunch } from '../hypervisors/index.ts';
+import type { DiskImage, LaunchDisk, LaunchKernel, VmLaunch } from '../hypervisors/index.ts';
 import type { Room } from './admission.ts';
 import type { LiveVm } from './live.ts';
 
@@ -62,18 +62,33 @@ export interface VmNetworks {
   detach(vmId: string): Promise<void>;
 }
 
+/** What a VM starts as, as far as it decides which template it can be a clone of. */
+export interface TemplateWant {
+  readonly launch: VmLaunch;
+  /** Virtual size of each disk. */
+  readonly diskBytes: readonly number[];
+  /** Its name. */
+  readonly image: string;
+  /** Of a VM whose disk nobody has written to: what is under it. */
+  readonly root?: { readonly digest: string; readonly disk: DiskImage } | undefined;
+}
+
+/** A VM's start from a template, or why there is none. */
+export type CloneChoice =
+  | {
+      readonly launch: VmLaunch;
+      readonly templateId: string;
+      /** The guest has its root disk mounted: its disk has to lie on this layer. */
+      readonly layerPath?: string | undefined;
+    }
+  | { readonly coldReason: string };
+
 export interface VmTemplates {
   /**
    * How a VM starts soonest, or why it has to boot; makes the template if there is none.
-   * @param diskBytes virtual size of each disk
    * @throws SkerryError `cancelled`
    */
-  choose(
-    launch: VmLaunch,
-    diskBytes: readonly number[],
-    image: string,
-    signal: AbortSignal | undefined,
-  ): Promise<{ readonly launch: VmLaunch; readonly templateId: string } | { readonly coldReason: string }>;
+  choose(want: TemplateWant, signal: AbortSignal | undefined): Promise<CloneChoice>;
   /** A clone of it did not come up. */
   distrust(id: string, why: string): Promise<void>;
 }

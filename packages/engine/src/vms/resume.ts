@@ -98,7 +98,7 @@ export async function finishResume(
   waterfall.mark('resume');
   await agent.identify(
     identityOf(vm, nics, boot.image.env, {
-      isClone: false,
+      lacksRoot: false,
       hasForeignKeys: memory.isFork,
       hasForeignBootId: memory.isFork,
       currentMacs: memory.macs,

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import {
   SkerryError,
   VmSpec,
@@ -13,7 +12,7 @@ import { refOf, uuidv7, type Resources } from '../store/index.ts';
 import type { Admission } from './admission.ts';
 import type { AgentClient } from './agent/index.ts';
 import type { StopOptions, VmController } from './controller.ts';
-import { assertDiskSize, ensureDisk } from './disks.ts';
+import { assertDiskSize } from './disks.ts';
 import { describeState, isAlive, newVmStatus } from './model.ts';
 import type { VmImages, VmNetworks, VmPools, WorkOptions } from './ports.ts';
 
@@ -74,12 +73,12 @@ export class VmService {
   }
 
   /**
-   * Makes a VM and its disk; it does not run yet.
-   * @throws SkerryError `conflict` (name), `not-found` (image, network), `invalid` (too little memory), `in-use`, `no-space` (disk, or
-   * memory of one that starts)
+   * Makes a VM; it does not run yet, and has a disk only once it starts.
+   * @throws SkerryError `conflict` (name), `not-found` (image, network), `invalid` (too little memory), `in-use`, `no-space`
+   * (memory of one that starts)
    */
   async create({ name, title, labels, spec, starts = false }: NewVm, work: WorkOptions): Promise<Vm> {
-    const { vms, images, networks, controller, pools, admission, assertPortsFree, events } = this.#ports;
+    const { vms, images, networks, pools, admission, assertPortsFree, events } = this.#ports;
     if ((await vms.findByName(name)) !== undefined) throw nameTaken(name);
     await assertPortsFree(spec.forwards, undefined);
     const boot = await images.bootFiles(spec, undefined, work);
@@ -97,13 +96,7 @@ export class VmService {
     const wanted = member === undefined ? spec.nics : spec.nics.map((nic) => ({ ...nic, mac: nic.mac ?? member.mac }));
     const status = newVmStatus(await networks.allocate(name, wanted), boot.image.digest);
     const vm = (await vms.create({ id, name, title, labels, spec, status })) as Vm;
-    const { dir, runtimeDir } = controller.dirs(vm.id);
-    undo.defer(async () => {
-      await pools.drop(vm.id);
-      for (const each of [runtimeDir, dir]) await rm(each, { recursive: true, force: true });
-      await vms.delete(vm.id);
-    });
-    await ensureDisk(dir, boot.image, spec.diskMib, work.signal);
+    // Its disk is made at its first start, when it is known what lies under it.
     undo.move();
     void events.emit({ type: 'vm.created', subject: refOf(vm), message: `${name} created from ${spec.image}` });
     return vm;

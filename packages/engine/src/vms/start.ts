@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { SkerryError, type StartReport, type Vm } from '@skerry/api';
 import type { Driver, Machine, VmLaunch } from '../hypervisors/index.ts';
 import type { AgentClient } from './agent/index.ts';
-import { diskLayers, diskSizeBytes, ensureDisk } from './disks.ts';
+import { assertDiskSize, diskLayers, diskSizeBytes, ensureDisk, hasDisk, startOnLayer } from './disks.ts';
 import { identityOf, vmLaunch, type LaunchDirs, type LaunchHost } from './launch.ts';
 import { LiveVm, type LiveVmOptions } from './live.ts';
 import type { BootFiles, PoolMember, VmNetworks, VmTemplates, WorkOptions } from './ports.ts';
@@ -33,6 +33,7 @@ export interface Started {
 interface Way {
   readonly launch: VmLaunch;
   readonly templateId?: string | undefined;
+  readonly layerPath?: string | undefined;
   readonly coldReason?: string | undefined;
 }
 
@@ -58,14 +59,24 @@ export async function startVm(
       waterfall.mark('failed-member');
     }
   }
-  await ensureDisk(dirs.dir, boot.image, vm.spec.diskMib, work.signal);
   const nics = await ports.networks.nicsOf(vm);
-  const cold = vmLaunch(vm, boot, nics, host, dirs, await diskLayers(dirs.dir));
+  const planned = async (): Promise<VmLaunch> => vmLaunch(vm, boot, nics, host, dirs, await diskLayers(dirs.dir));
+  const isUntouched = !(await hasDisk(dirs.dir));
+  if (isUntouched) assertDiskSize(boot.image, vm.spec.diskMib);
+  const cold = await planned();
   waterfall.mark('prepare');
-  const way = await chooseWay(ports.templates, cold, vm, boot, work);
+  let way = await chooseWay(ports.templates, cold, input, isUntouched, work);
+  const sizeBytes = diskSizeBytes(boot.image, vm.spec.diskMib);
+  if (way.layerPath !== undefined && !(await startOnLayer(dirs.dir, way.layerPath, sizeBytes, work.signal))) {
+    // It was let go of meanwhile, or somebody has removed it.
+    await ports.templates.distrust(way.templateId ?? '', 'its layer has gone');
+    way = await chooseWay(ports.templates, cold, input, false, work);
+  }
+  if (way.layerPath === undefined) await ensureDisk(dirs.dir, boot.image, vm.spec.diskMib, work.signal);
   if (way.templateId !== undefined) waterfall.mark('template');
+  const { disks } = await planned();
   try {
-    return await comeUp(ports, input, way, liveOptions, work);
+    return await comeUp(ports, input, { ...way, launch: { ...way.launch, disks } }, liveOptions, work);
   } catch (error) {
     const problem = SkerryError.from(error);
     if (way.templateId === undefined || problem.code === 'cancelled') throw problem;
@@ -73,27 +84,32 @@ export async function startVm(
     await ports.templates.distrust(way.templateId, problem.message);
     waterfall.mark('failed-clone');
     const coldReason = `the template failed: ${problem.message}`;
-    return comeUp(ports, input, { launch: cold, coldReason }, liveOptions, work);
+    return comeUp(ports, input, { launch: { ...cold, disks }, coldReason }, liveOptions, work);
   }
 }
 
 async function chooseWay(
   templates: VmTemplates,
   cold: VmLaunch,
-  vm: Vm,
-  boot: BootFiles,
+  { vm, boot }: StartInput,
+  isUntouched: boolean,
   work: WorkOptions,
 ): Promise<Way> {
   if (vm.spec.cold) return { launch: cold };
-  const diskBytes = [diskSizeBytes(boot.image, vm.spec.diskMib)];
-  const choice = await templates.choose(cold, diskBytes, vm.spec.image, work.signal);
+  const want = {
+    launch: cold,
+    diskBytes: [diskSizeBytes(boot.image, vm.spec.diskMib)],
+    image: vm.spec.image,
+    ...(isUntouched ? { root: boot.image } : {}),
+  };
+  const choice = await templates.choose(want, work.signal);
   return 'coldReason' in choice ? { launch: cold, coldReason: choice.coldReason } : choice;
 }
 
 async function comeUp(
   { driver, networks }: StartPorts,
   { vm, boot, host, dirs, waterfall }: StartInput,
-  { launch, templateId, coldReason }: Way,
+  { launch, templateId, layerPath, coldReason }: Way,
   liveOptions: LiveVmOptions,
   { signal, onProgress }: WorkOptions,
 ): Promise<Started> {
@@ -112,7 +128,7 @@ async function comeUp(
   waterfall.mark(templateId === undefined ? 'boot' : 'resume');
   await agent.identify(
     identityOf(vm, nics, boot.image.env, {
-      isClone: templateId !== undefined,
+      lacksRoot: templateId !== undefined && layerPath === undefined,
       hasForeignKeys: vm.status.start === undefined,
       hasForeignBootId: false,
       currentMacs: launch.nics.map(({ mac }) => mac),
@@ -154,7 +170,7 @@ async function wakeMember(
   await live.machine.resume();
   waterfall.mark('resume');
   const { agent } = live;
-  const origin = { isClone: false, hasForeignKeys: false, hasForeignBootId: false, currentMacs: [mac] };
+  const origin = { lacksRoot: false, hasForeignKeys: false, hasForeignBootId: false, currentMacs: [mac] };
   await agent.identify(identityOf(vm, nics, boot.image.env, origin), { signal, timeoutMs: MEMBER_TIMEOUT_MS });
   waterfall.mark('identify');
   await attached;

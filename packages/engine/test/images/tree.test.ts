@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readFile, readdir, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -71,6 +71,31 @@ describe('a new tree', () => {
     expect(await mode('usr/bin')).toBe(0o755);
     expect(await mode('root')).toBe(0o700);
     expect(await readdir(tree.path)).toEqual(expect.arrayContaining(['dev', 'proc', 'sys', 'run', 'etc']));
+  });
+
+  test('has links to what the agent writes where the recipe has no file, and writes through none of them', async () => {
+    const tree = await createTree(join(dir, 'tree'), GUEST_DIR, {});
+    const inEtc = (name: string): string => join(tree.path, 'etc', name);
+    const outside = join(dir, 'outside');
+    await writeFile(outside, 'untouched');
+    // What packages bring, as a file and as a link; and the recipe's own, where a link was and where nothing was.
+    await writeFile(inEtc('resolv.conf'), 'of a package');
+    await symlink(outside, inEtc('hostname'));
+    await symlink(outside, inEtc('hosts'));
+    await tree.put('/etc/../etc/hosts', Buffer.from('of the recipe'), 0o600);
+    await tree.put('/usr/bin/busybox', Buffer.from('#!/bin/sh\necho usr/bin/sh\n'), 0o755);
+    await tree.finish({});
+    for (const name of ['hostname', 'machine-id', 'resolv.conf']) {
+      expect(await readlink(inEtc(name))).toBe(`/run/skerry/${name}`);
+    }
+    expect((await lstat(inEtc('hosts'))).mode).toBe(0o100600);
+    expect(await readFile(inEtc('hosts'), 'utf8')).toBe('of the recipe');
+    expect(await readlink(join(tree.path, 'usr/bin/sh'))).toBe('busybox');
+    // A file that comes later all the same takes the link's place.
+    await tree.put('/etc/machine-id', Buffer.from('late'), 0o644);
+    expect(await readFile(inEtc('machine-id'), 'utf8')).toBe('late');
+    expect(await readFile(outside, 'utf8')).toBe('untouched');
+    await expect(lstat('/run/skerry/machine-id')).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
   test('without a shell is no image', async () => {

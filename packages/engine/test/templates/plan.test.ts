@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cloneLaunch, planEviction, templateLaunch, templateMac, type Evictable } from '../../src/templates/plan.ts';
+import {
+  cloneLaunch,
+  mountsRoot,
+  planEviction,
+  templateLaunch,
+  templateMac,
+  type Evictable,
+} from '../../src/templates/plan.ts';
 import { launchOf, nic, overlay } from '../hypervisors/qemu/launches.ts';
 
 const PLACE = { dir: '/run/t/0123', keeperPath: '/run/t/0123/keep', isolation: { uid: 720_001, gid: 720_001 } };
@@ -27,6 +34,26 @@ describe('templateLaunch', () => {
     expect(template.disks).toHaveLength(clone.disks.length);
     expect(clone.nics.map(({ mac }) => mac)).toEqual(template.nics.map(({ mac }) => mac));
     expect(template.reclaimsMemory || clone.reclaimsMemory).toBe(false);
+  });
+
+  it('has the disk that it mounts where a clone has its own', () => {
+    const launch = launchOf({ disks: [overlay()], nics: [nic(0)] });
+    const root = { path: '/data/templates/0123/disk.qcow2', format: 'qcow2' as const };
+    expect(templateLaunch(launch, [2 ** 30], { ...PLACE, root }).disks).toEqual([{ ...root, readonly: false }]);
+    expect(templateLaunch(launch, [2 ** 30], PLACE).disks).toEqual([{ format: 'placeholder', sizeBytes: 2 ** 30 }]);
+  });
+
+  it('mounts a disk only where that takes long, and only one that nobody has written to', () => {
+    const disk = { path: '/images/micro/root.qcow2', format: 'qcow2' as const };
+    const want = (accelerator: 'tcg' | 'kvm', root: object) => ({
+      launch: launchOf({ accelerator }),
+      diskBytes: [2 ** 30],
+      image: 'micro',
+      ...root,
+    });
+    expect(mountsRoot(want('tcg', { root: { digest: 'd', disk } }))).toBe(true);
+    expect(mountsRoot(want('kvm', { root: { digest: 'd', disk } }))).toBe(false);
+    expect(mountsRoot(want('tcg', {}))).toBe(false);
   });
 
   it('gives each NIC another address', () => {

@@ -60,6 +60,10 @@ export class Client extends EventEmitter<ClientEvents> implements AgentClient {
     await this.#call(OP.IDENTIFY, encodeIdentity(identity), 'identify', options);
   }
 
+  async mountRoot(device: string, options: CallOptions = {}): Promise<void> {
+    await this.#call(OP.ROOT, new TlvWriter().string(TAG.ROOT, device), 'mount the root disk', options);
+  }
+
   async freeze(options: CallOptions = {}): Promise<void> {
     await this.#call(OP.FREEZE, new TlvWriter(), 'freeze', options);
   }

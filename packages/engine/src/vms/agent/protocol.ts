@@ -46,6 +46,7 @@ export const OP = {
   POWER: 12,
   FREEZE: 13,
   THAW: 14,
+  ROOT: 15,
 } as const;
 
 export const CONTROL = { RESIZE: 1, SIGNAL: 2, CONNECTED: 3 } as const;
