@@ -10,6 +10,7 @@ import { coldStart } from './cases/cold-start.ts';
 import { daemon } from './cases/daemon.ts';
 import { exec } from './cases/exec.ts';
 import { fiveCold, fiveVms, shop } from './cases/nodes.ts';
+import { pool } from './cases/pool.ts';
 import { switchThroughput } from './cases/switch.ts';
 import { summarise } from './statistics.ts';
 
@@ -18,6 +19,7 @@ import { summarise } from './statistics.ts';
 const CASES: readonly BenchCase[] = [
   coldStart,
   clones,
+  pool,
   fiveCold,
   fiveVms,
   forks,

@@ -1,5 +1,6 @@
 import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Vm } from '@skerry/api';
 import { startTestHost, type TestHost } from '@skerry/testkit';
@@ -47,6 +48,8 @@ async function clockErrorMs(vm: string): Promise<number> {
   return Math.max(0, before - guest, guest - after);
 }
 
+const body = (name: string) => ({ name, image: 'ssh', memoryMib: 64, start: true });
+
 async function inTurns<T>(count: number, body: (index: number) => Promise<T>): Promise<T[]> {
   const results: T[] = [];
   let next = 0;
@@ -61,8 +64,7 @@ test(`${COUNT} clones of one template have nothing in common that tells who they
   const recipe = join(host.dir, 'ssh.yaml');
   await writeFile(recipe, 'apiVersion: skerry/v1\nkind: Image\nname: ssh\nfrom: micro\npackages: [openssh-client]\n');
   expect(await host.cli(['image', 'build', recipe])).toMatchObject({ exitCode: 0 });
-  const create = (index: number): Promise<Vm> =>
-    host.client.run('vm.create', { body: { name: `c${index}`, image: 'ssh', memoryMib: 64, start: true } });
+  const create = (index: number): Promise<Vm> => host.client.run('vm.create', { body: body(`c${index}`) });
   // Of those two the one that leaves less to be told: its clones have even their root disk in common.
   const template = await host.client.run('template.build', { body: { image: 'ssh', memoryMib: 64 } });
   expect(template.image).toBe('ssh');
@@ -99,6 +101,35 @@ test('the keys stay when a VM starts again, and nothing of its identity but what
   for (const fact of ['machineId', 'hostname', 'mac', 'address', 'sshKey'] as const)
     expect(after[fact]).toBe(before[fact]);
   for (const fact of ['random', 'bootId', 'generation'] as const) expect(after[fact]).not.toBe(before[fact]);
+});
+
+test('those that waited in a pool are as different, and know what time it is', async () => {
+  const set = (size: number) =>
+    host.client.call('pool.set', { params: { image: 'ssh' }, body: { size, cpus: 1, memoryMib: 64 } });
+  await set(2);
+  const ready = async () => (await host.client.call('pool.list'))[0]?.ready;
+  await expect.poll(ready, { timeout: 20_000, interval: 50 }).toBe(2);
+  await sleep(5 * CLOCK_MS); // in which their clocks stand still
+  const vms = await Promise.all(['p0', 'p1'].map((name) => host.client.run('vm.create', { body: body(name) })));
+  await set(0);
+  const clocks = await Promise.all(vms.map(({ id }) => clockErrorMs(id)));
+  expect(Math.max(...clocks)).toBeLessThan(CLOCK_MS);
+  const found = [await factsOf('c1'), await factsOf('p0'), await factsOf('p1')];
+  for (const fact of FACTS) expect(new Set(found.map((facts) => facts[fact])).size, fact).toBe(3);
+  expect(new Set(found.flatMap(({ random }) => random.match(/.{32}/g) ?? [])).size).toBe(3 * 64);
+  for (const [index, { name, id, status }] of vms.entries()) {
+    expect(status.start?.how).toBe('pool');
+    const { mac, address = '' } = status.nics[0] ?? {};
+    const machineId = id.replaceAll('-', '');
+    expect(found[index + 1]).toMatchObject({ hostname: name, mac, machineId });
+    expect(found[index + 1]?.address.split('/')[0]).toBe(address);
+    // Nothing is left of what it was called while it waited.
+    const { stdout } = await host.client.exec(name, 'cat /etc/hosts /etc/hostname; ip addr; ip route');
+    expect(stdout).not.toMatch(/pool|192\.0\.2\./);
+  }
+  await host.client.run('vm.restart', { params: { vm: 'p0' } });
+  const { sshKey, machineId } = await factsOf('p0');
+  expect({ sshKey, machineId }).toEqual({ sshKey: found[1]?.sshKey, machineId: found[1]?.machineId });
 });
 
 test('without a seed clones draw the same bytes, with one they do not: the comparison can fail', async () => {

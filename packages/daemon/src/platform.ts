@@ -150,6 +150,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     images,
     networks,
     pools,
+    admission,
     assertPortsFree: async (forwards, vmId) => {
       const others = await wantedForwards(new Set(vmId === undefined ? [] : [vmId]));
       await forwarding.assertPortsFree([...others, ...forwards.map((forward) => portForward(vmId ?? '', forward))]);
@@ -177,6 +178,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
   const nodeCopies: NodeCopyService = new NodeCopyService({
     nodes,
     nodeService,
+    admission,
     vms,
     service: vmService,
     controller,
@@ -263,7 +265,11 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     templates: {
       list: () => templates.list(),
       get: (ref: string) => templates.get(ref),
-      delete: (ref: string) => templates.delete(ref),
+      async delete(ref: string) {
+        const { id } = templates.get(ref);
+        await templates.delete(id);
+        await pools.renew(id);
+      },
       prune: (which: { readonly unusedForMs: number }) => templates.prune(which),
       async setPolicy(image: string, policy: TemplatePolicy) {
         await images.get(image);

@@ -17,9 +17,13 @@ export const poolCommands: readonly Command[] = [
     group: 'pool',
     verb: 'set',
     positionals: [IMAGE],
-    options: [{ name: 'size', value: 'N', summary: 'how many clones wait; 0 removes the pool' }, ...SHAPE_OPTIONS],
-    summary: 'Keep clones of an image waiting, so that a start takes one of them',
-    examples: ['skerry pool set micro --size 5', 'skerry pool set micro --size 0'],
+    options: [{ name: 'size', value: 'N', summary: 'how many clones wait; 0 ends them all' }, ...SHAPE_OPTIONS],
+    summary: 'Keep clones of an image waiting: a VM that is created and started is made of one of them',
+    examples: [
+      'skerry pool set micro --size 5',
+      'skerry pool set micro --size 2 --memory 256Mi',
+      'skerry pool set micro --size 0',
+    ],
     async run(context, args) {
       const size = args.int('size');
       if (size === undefined) {
@@ -41,7 +45,7 @@ export const poolCommands: readonly Command[] = [
     group: 'pool',
     verb: 'list',
     aliases: ['ls'],
-    summary: 'All pools, and how many clones wait in each',
+    summary: 'All pools, how many clones wait in each, and why there are fewer than asked',
     examples: ['skerry pool list'],
     async run(context) {
       const client = await context.client();

@@ -20,6 +20,7 @@ import {
   isAlive,
   newVmStatus,
   startChain,
+  type Admission,
   type CutMember,
   type CutNetwork,
   type LiveVm,
@@ -41,6 +42,7 @@ import {
 } from './manifest.ts';
 import { FORKING } from './forking.ts';
 import { startTogether } from './barrier.ts';
+import { forkAsks, restoreAsks } from './memory.ts';
 import { networkName, vmSpecOf } from './plan.ts';
 import { restoreVms, type RestorePorts } from './restore.ts';
 import type { NodeService } from './service.ts';
@@ -52,6 +54,7 @@ type SavedNetwork = SaveManifest['networks'][number];
 export interface CopyPorts extends RestorePorts {
   readonly nodes: Resources<NodeSpec, NodeStatus>;
   readonly nodeService: NodeService;
+  readonly admission: Admission;
   readonly vms: Resources<VmSpec, VmStatus>;
   readonly service: VmService;
   readonly controller: VmController;
@@ -89,6 +92,7 @@ export class NodeCopyService {
     if ((await nodes.findByName(name)) !== undefined) throw nameTaken(name);
     return nodeService.exclusively(original.name, async () => {
       const members = await this.#members(original);
+      using room = await this.#ports.admission.reserve(forkAsks(members));
       const vmSpecs = Object.fromEntries(
         Object.entries(original.spec.vms).map(([vm, spec]) => [vm, { ...spec, forwards: [] }]),
       );
@@ -110,7 +114,7 @@ export class NodeCopyService {
           ids[await networks.idOf(networkName(original.name, each))] = await networks.idOf(networkName(name, each));
         const running = [...copies.values()].filter((copy) => copy.spec.power === 'suspended');
         await startTogether(
-          running.map((copy) => (beforeThaw) => service.start(copy.id, { ...work, beforeThaw })),
+          running.map((copy) => (beforeThaw) => service.start(copy.id, { ...work, room, beforeThaw })),
           () => network.inject(ids),
         );
         const done = await nodeService.settle(fork.id, 'up');
@@ -175,7 +179,10 @@ export class NodeCopyService {
     return listSaves(this.#dirOf(nodeId));
   }
 
-  /** @throws SkerryError `not-found`, `unsupported` (another version wrote it). The save stays as it is in any case */
+  /**
+   * The save stays as it is in any case.
+   * @throws SkerryError `not-found`, `unsupported` (another version wrote it), `no-space` before anything is changed
+   */
   async restore(nodeId: string, save: string, work: WorkOptions): Promise<Node> {
     const { nodeService, events } = this.#ports;
     const node = await nodeService.get(nodeId);
@@ -183,8 +190,10 @@ export class NodeCopyService {
     const manifest = await readManifest(dir);
     if (manifest === undefined) throw noSave(node.name, save);
     return nodeService.exclusively(node.name, async () => {
+      const members = await nodeService.members(node.name);
+      using room = await this.#ports.admission.reserve(restoreAsks(manifest, members));
       for (const network of manifest.networks) await this.#ports.networks.restore(network);
-      await restoreVms(this.#ports, node, manifest, dir, work);
+      await restoreVms(this.#ports, node, manifest, dir, { ...work, room });
       await this.#ports.nodes.update(node.id, () => ({ spec: manifest.spec }));
       const done = await nodeService.settle(node.id, manifest.spec.power);
       void events.emit({

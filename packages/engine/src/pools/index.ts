@@ -1,2 +1,3 @@
 export { isPoolable, nextPoolStep, type PoolStep, type WaitingMember, type WantedPool } from './plan.ts';
-export { PoolService, type PoolPorts } from './service.ts';
+export type { PoolPorts } from './ports.ts';
+export { PoolService } from './service.ts';

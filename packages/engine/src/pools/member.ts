@@ -85,8 +85,8 @@ export async function makeMember(
     }
     return { live, templateId: choice.templateId };
   } catch (error) {
-    const problem = SkerryError.from(error);
-    if (problem.code !== 'cancelled') await templates.distrust(choice.templateId, problem.message);
+    // One that was given up in the middle says nothing about its template, whatever it failed with.
+    if (!signal.aborted) await templates.distrust(choice.templateId, SkerryError.from(error).message);
     throw error;
   }
 }

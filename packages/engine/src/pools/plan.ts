@@ -14,10 +14,13 @@ export function madeOf(shape: Pick<VmSpec, 'cpus' | 'memoryMib'>, boot: BootFile
   return JSON.stringify([templateId, image.digest, image.env, shape.cpus, shape.memoryMib, kernel]);
 }
 
+/** Where no member can be of use: the image is gone, or is never cloned. */
+export const NOTHING = 'nothing';
+
 export interface WantedPool extends PoolSet {
   readonly image: string;
   /** Of members that are made now; undefined: nobody knows, so none are made and none are ended. */
-  readonly madeOf: string | undefined;
+  readonly madeOf: string | typeof NOTHING | undefined;
   /** Not tried again yet. */
   readonly isHeldBack: boolean;
 }
@@ -37,7 +40,7 @@ export function nextPoolStep(pools: readonly WantedPool[], waiting: readonly Wai
   const ids = waiting.filter((member) => isTooMuch(member, pools, waiting)).map(({ id }) => id);
   if (ids.length > 0) return { step: 'end', ids };
   const short = pools
-    .filter((pool) => !pool.isHeldBack && pool.madeOf !== undefined)
+    .filter((pool) => !pool.isHeldBack && pool.madeOf !== undefined && pool.madeOf !== NOTHING)
     .map(({ image, size }) => ({ image, filled: waiting.filter((member) => member.image === image).length / size }))
     .filter(({ filled }) => filled < 1)
     // The emptiest first, so that none starves.

@@ -1,66 +1,46 @@
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SkerryError, type Pool, type PoolSet, type Vm, type VmSpec } from '@skerry/api';
 import { uuidv7 } from '../store/index.ts';
-import type { TemplateService } from '../templates/index.ts';
 import {
   diskSizeBytes,
   endMachine,
   OVERHEAD_MIB,
   shapeLaunch,
-  type Admission,
   type BootFiles,
-  type HostProfile,
-  type LaunchDirs,
-  type LiveVm,
   type PoolMember,
-  type UidClaims,
-  type VmImages,
   type VmPools,
 } from '../vms/index.ts';
-import { makeMember, removeMember, type MemberPorts } from './member.ts';
-import { giveWayIds, isPoolable, madeOf, nextPoolStep, type WantedPool } from './plan.ts';
+import { makeWaiting } from './make.ts';
+import { removeMember } from './member.ts';
+import { giveWayIds, isPoolable, madeOf, nextPoolStep, NOTHING, type WantedPool } from './plan.ts';
+import type { Member, PoolPorts, Wanted } from './ports.ts';
+import { PoolRecords } from './records.ts';
+import { Setbacks } from './setbacks.ts';
 import { PoolSizes } from './sizes.ts';
 
 /** Clones that wait, so that a start takes one of them: kept as many as was asked, and never in the way. */
 
-export interface PoolPorts extends Omit<MemberPorts, 'templates'> {
-  readonly templates: TemplateService;
-  readonly images: VmImages;
-  readonly uids: UidClaims;
-  readonly admission: Admission;
-  readonly host: () => Promise<HostProfile>;
-  readonly dirs: (id: string) => LaunchDirs;
-  /** The MAC of the first NIC of whoever has this id. */
-  readonly macOf: (id: string) => string;
-  readonly vmExists: (id: string) => Promise<boolean>;
-  readonly dataDir: string;
-  readonly onError: (error: SkerryError, what: string) => void;
-}
-
-interface Member {
+interface Making {
   readonly id: string;
   readonly image: string;
   readonly memoryMib: number;
-  readonly madeOf: string;
-  readonly mac: string;
-  readonly templateId: string;
-  readonly live: LiveVm;
-  /** A VM has its id. */
-  isTaken: boolean;
+  readonly cancel: AbortController;
+  /** Never rejects. */
+  readonly done: Promise<void>;
 }
 
 /** A start is seldom alone: who makes several shall not share the processors with the making of a member. */
 const QUIET_MS = 300;
-const RETRY_MS = 30_000;
 
 export class PoolService implements VmPools {
   readonly #ports: PoolPorts;
   readonly #sizes: PoolSizes;
+  readonly #records: PoolRecords;
   readonly #members = new Map<string, Member>();
-  readonly #problems = new Map<string, { readonly atMs: number; readonly message: string }>();
+  readonly #setbacks = new Setbacks();
   readonly #closing = new AbortController();
-  #making: { readonly id: string; readonly image: string } | undefined;
+  #making: Making | undefined;
   #starts = 0;
   #quietAtMs = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -70,29 +50,36 @@ export class PoolService implements VmPools {
   constructor(ports: PoolPorts) {
     this.#ports = ports;
     this.#sizes = new PoolSizes(join(ports.dataDir, 'pools.json'));
+    this.#records = new PoolRecords(ports.dataDir);
   }
 
   async list(): Promise<Pool[]> {
     return [...(await this.#sizes.all())].map(([image, wanted]) => this.#shown(image, wanted));
   }
 
-  /** Returns at once; members are made in the background, and ended before it returns. */
+  /** Members are made in the background; of a pool of size 0 nothing is left when this returns. */
   async set(image: string, wanted: PoolSet): Promise<Pool> {
     await this.#sizes.set(image, wanted);
-    this.#problems.delete(image);
+    this.#setbacks.forget(image);
     if (wanted.size === 0) {
-      // One that is being made is ended by whoever makes it, once it is there.
-      const waiting = this.#waiting().filter((member) => member.image === image);
-      await Promise.all(waiting.map((member) => this.#end(member)));
+      await this.#giveUpMaking(image);
+      await this.#endAll((member) => member.image === image);
     }
     this.#soon(0);
     return this.#shown(image, wanted);
   }
 
+  /** Ends those that came of this template, which is not trusted any more; others take their places. */
+  async renew(templateId: string): Promise<void> {
+    await this.#giveUpMaking();
+    await this.#endAll((member) => member.templateId === templateId);
+    this.#soon(0);
+  }
+
   async take(spec: VmSpec, boot: BootFiles): Promise<{ readonly id: string; readonly mac: string } | undefined> {
     const ofImage = (): Member[] => this.#waiting().filter(({ image }) => image === spec.image);
     if (!isPoolable(spec) || ofImage().length === 0) return undefined;
-    const wanted = await this.#madeOf(spec, boot);
+    const wanted = await this.#madeOf(spec.image, spec, boot);
     const member = ofImage().find((each) => each.madeOf === wanted && each.live.machine.state() === 'paused');
     if (member === undefined) return undefined;
     member.isTaken = true;
@@ -103,11 +90,10 @@ export class PoolService implements VmPools {
   async claim(vm: Vm, boot: BootFiles): Promise<PoolMember | undefined> {
     const member = this.#members.get(vm.id);
     if (member === undefined) return undefined;
-    const isFit = isPoolable(vm.spec) && member.madeOf === (await this.#madeOf(vm.spec, boot));
-    // Its owner may have deleted it meanwhile.
+    const isFit = isPoolable(vm.spec) && member.madeOf === (await this.#madeOf(vm.spec.image, vm.spec, boot));
+    // A daemon that is being stopped may have ended it meanwhile.
     if (!this.#members.delete(vm.id)) return undefined;
     const dirs = this.#ports.dirs(vm.id);
-    await rm(this.#recordOf(vm.id), { force: true });
     const giveUp = async (why: string): Promise<void> => {
       this.#ports.onError(
         new SkerryError('failed', `one that waited could not be used: ${why}`),
@@ -116,6 +102,8 @@ export class PoolService implements VmPools {
       await removeMember(dirs);
       await Promise.all([dirs.dir, dirs.runtimeDir].map((dir) => mkdir(dir, { recursive: true, mode: 0o700 })));
     };
+    // A record that stays does no harm: the VM is there.
+    await this.#records.remove(vm.id).catch((error: unknown) => this.#ports.onError(SkerryError.from(error), vm.name));
     if (isFit) return { ...member, giveUp };
     await endMachine(member.live.machine, member.live);
     this.#ports.uids.release(member.live.uid);
@@ -141,20 +129,29 @@ export class PoolService implements VmPools {
 
   /** For VMs that shall start and lack this much memory: ends who waits, as many as it takes. */
   async giveWay(lackingMib: number): Promise<void> {
-    const waiting = this.#waiting().map(({ id, memoryMib }) => ({ id, promisedMib: memoryMib + OVERHEAD_MIB }));
-    const ids = new Set(giveWayIds(waiting, lackingMib));
-    const going = this.#waiting().filter(({ id }) => ids.has(id));
-    for (const { image } of going) this.#failed(image, 'VMs needed the memory');
-    await Promise.all(going.map((member) => this.#end(member)));
+    // None takes the room again, of whatever image, before those have it who asked.
+    for (const image of (await this.#sizes.all()).keys()) this.#failed(image, 'VMs needed the memory', true);
+    const making = this.#making;
+    const all = [...this.#waiting(), ...(making === undefined ? [] : [making])];
+    const promised = all.map(({ id, memoryMib }) => ({ id, promisedMib: memoryMib + OVERHEAD_MIB }));
+    const ids = new Set(giveWayIds(promised, lackingMib));
+    await Promise.all([
+      making !== undefined && ids.has(making.id) ? this.#giveUpMaking() : undefined,
+      this.#endAll(({ id }) => ids.has(id)),
+    ]);
   }
 
   /** Ends what an earlier daemon left. Before VMs are adopted: one that was made a VM meanwhile is found as that. */
   async recover(): Promise<void> {
-    const ids = await readdir(this.#recordsDir).catch(() => [] as string[]);
     await Promise.all(
-      ids.map(async (id) => {
-        if (!(await this.#ports.vmExists(id))) await removeMember(this.#ports.dirs(id));
-        await rm(this.#recordOf(id), { force: true });
+      (await this.#records.ids()).map(async (id) => {
+        try {
+          if (!(await this.#ports.vmExists(id))) await removeMember(this.#ports.dirs(id));
+          await this.#records.remove(id);
+        } catch (error) {
+          // Its record stays: the next daemon tries again.
+          this.#ports.onError(SkerryError.from(error), `one that waited in a pool, ${id}`);
+        }
       }),
     );
   }
@@ -167,17 +164,9 @@ export class PoolService implements VmPools {
   async close(): Promise<void> {
     this.#closing.abort();
     clearTimeout(this.#timer);
+    await this.#giveUpMaking();
     await this.#working;
     await Promise.all([...this.#members.values()].map((member) => this.#end(member)));
-  }
-
-  get #recordsDir(): string {
-    return join(this.#ports.dataDir, 'pool');
-  }
-
-  /** In dataDir: the disk of a member that a power cut has ended is there, too. */
-  #recordOf(id: string): string {
-    return join(this.#recordsDir, id);
   }
 
   #waiting(): Member[] {
@@ -186,22 +175,25 @@ export class PoolService implements VmPools {
 
   #shown(image: string, { size, cpus, memoryMib }: PoolSet): Pool {
     const ready = this.#waiting().filter((member) => member.image === image);
-    const problem = ready.length < size ? this.#problems.get(image) : undefined;
+    const problem = ready.length < size ? this.#setbacks.message(image) : undefined;
     const members = ready.map(({ id }) => id);
     if (this.#making?.image === image) members.push(this.#making.id);
-    const message = problem === undefined ? {} : { message: problem.message };
+    const message = problem === undefined ? {} : { message: problem };
     return { image, size, ready: ready.length, cpus, memoryMib, members, ...message };
   }
 
-  async #madeOf({ cpus, memoryMib }: Pick<VmSpec, 'cpus' | 'memoryMib'>, boot: BootFiles): Promise<string> {
-    const launch = shapeLaunch({ cpus, memoryMib, nics: 1 }, boot, await this.#ports.host());
-    const id = await this.#ports.templates.idFor(launch, [diskSizeBytes(boot.image, undefined)]);
+  /** What a member has to be made of now to be of use. */
+  async #madeOf(image: string, { cpus, memoryMib }: Pick<VmSpec, 'cpus' | 'memoryMib'>, boot: BootFiles) {
+    const { host, templates } = this.#ports;
+    if ((await templates.policy(image)) === 'never') return NOTHING;
+    const launch = shapeLaunch({ cpus, memoryMib, nics: 1 }, boot, await host());
+    const id = await templates.idFor(launch, [diskSizeBytes(boot.image, undefined)]);
     return madeOf({ cpus, memoryMib }, boot, id);
   }
 
-  #failed(image: string, message: string): void {
-    this.#problems.set(image, { atMs: performance.now(), message });
-    setTimeout(() => this.#soon(0), RETRY_MS).unref();
+  #failed(image: string, message: string, isLong = false): void {
+    const waitMs = this.#setbacks.add(image, message, { isLong });
+    setTimeout(() => this.#soon(0), waitMs + 1).unref();
   }
 
   #soon(ms: number): void {
@@ -229,81 +221,72 @@ export class PoolService implements VmPools {
       const step = nextPoolStep(await this.#wanted(), this.#waiting());
       if (step === undefined) return;
       if (step.step === 'make') await this.#make(step.image);
-      else
-        await Promise.all(
-          this.#waiting()
-            .filter(({ id }) => step.ids.includes(id))
-            .map((member) => this.#end(member)),
-        );
+      else await this.#endAll(({ id }) => step.ids.includes(id));
     }
   }
 
   async #wanted(): Promise<WantedPool[]> {
     const pools: WantedPool[] = [];
     for (const [image, wanted] of await this.#sizes.all()) {
-      const problem = this.#problems.get(image);
-      const isHeldBack = problem !== undefined && performance.now() - problem.atMs < RETRY_MS - 100;
-      const now = isHeldBack
-        ? undefined
-        : await this.#boot(image).then(
-            (boot) => this.#madeOf(wanted, boot),
-            (error: unknown) => this.#failed(image, SkerryError.from(error).message) ?? undefined,
-          );
+      const isHeldBack = this.#setbacks.isHeldBack(image);
+      const now = isHeldBack ? undefined : await this.#wantedOf(image, wanted);
       pools.push({ ...wanted, image, isHeldBack, madeOf: now });
     }
     return pools;
   }
 
-  #boot(image: string): Promise<BootFiles> {
-    return this.#ports.images.bootFiles({ image, kernel: 'auto' }, undefined, { signal: this.#closing.signal });
+  async #wantedOf(image: string, shape: PoolSet): Promise<WantedPool['madeOf']> {
+    try {
+      const now = await this.#madeOf(image, shape, await this.#boot(image, this.#closing.signal));
+      if (now === NOTHING) this.#failed(image, 'the image is never cloned: see its policy', true);
+      return now;
+    } catch (error) {
+      const { code, message } = SkerryError.from(error);
+      this.#failed(image, message);
+      return code === 'not-found' ? NOTHING : undefined;
+    }
+  }
+
+  #boot(image: string, signal: AbortSignal): Promise<BootFiles> {
+    return this.#ports.images.bootFiles({ image, kernel: 'auto' }, undefined, { signal });
   }
 
   async #make(image: string): Promise<void> {
-    const { admission, host, uids } = this.#ports;
-    const wanted = (await this.#sizes.all()).get(image);
-    if (wanted === undefined) return;
+    const shape = (await this.#sizes.all()).get(image);
+    if (shape === undefined || this.#closing.signal.aborted) return;
+    const cancel = new AbortController();
     const id = uuidv7();
-    const dirs = this.#ports.dirs(id);
-    this.#making = { id, image };
-    await using undo = new AsyncDisposableStack();
-    undo.defer(() => void (this.#making = undefined));
-    try {
-      const boot = await this.#boot(image);
-      const profile = await host();
-      const shape = { cpus: wanted.cpus, memoryMib: wanted.memoryMib };
-      const made = await this.#madeOf(shape, boot);
-      await admission.admit(id, shape, { yields: true });
-      undo.defer(() => admission.release(id));
-      await mkdir(this.#recordsDir, { recursive: true, mode: 0o700 });
-      await writeFile(this.#recordOf(id), '', { mode: 0o600 });
-      undo.defer(async () => {
-        await removeMember(dirs);
-        await rm(this.#recordOf(id), { force: true });
+    const { memoryMib } = shape;
+    // Nothing of it happens before it is known that it is being made.
+    const done = Promise.resolve()
+      .then(() => this.#makeOne(id, image, shape, cancel.signal))
+      .catch((error: unknown) => {
+        if (!cancel.signal.aborted) this.#failed(image, SkerryError.from(error).message);
       });
-      const uid = uids.claim(profile);
-      undo.defer(() => uids.release(uid));
-      const mac = this.#ports.macOf(id);
-      const input = { id, image, ...shape, mac, boot, profile, uid, dirs };
-      const { live, templateId } = await makeMember(this.#ports, input, this.#closing.signal);
-      admission.settle(id);
-      const member: Member = {
-        id,
-        image,
-        memoryMib: wanted.memoryMib,
-        madeOf: made,
-        mac,
-        templateId,
-        live,
-        isTaken: false,
-      };
-      this.#members.set(id, member);
-      this.#problems.delete(image);
-      void live.machine.exited.then(({ reason }) => this.#lost(member, reason));
-      undo.move();
-      this.#making = undefined;
-    } catch (error) {
-      if (!this.#closing.signal.aborted) this.#failed(image, SkerryError.from(error).message);
-    }
+    this.#making = { id, image, memoryMib, cancel, done };
+    await done;
+    this.#making = undefined;
+  }
+
+  async #makeOne(id: string, image: string, { cpus, memoryMib }: PoolSet, signal: AbortSignal): Promise<void> {
+    const boot = await this.#boot(image, signal);
+    const made = await this.#madeOf(image, { cpus, memoryMib }, boot);
+    signal.throwIfAborted();
+    const wanted: Wanted = { id, image, cpus, memoryMib, boot, madeOf: made };
+    const member = await makeWaiting(this.#ports, this.#records, wanted, signal);
+    this.#members.set(id, member);
+    void member.live.machine.exited.then(({ reason }) => this.#lost(member, reason));
+    // It came too late to be given up: it is ended as one that waits.
+    if (signal.aborted) await this.#end(member);
+    else this.#setbacks.overcome(image);
+  }
+
+  /** Ends the making of one, if one is being made. @param image only of this one */
+  async #giveUpMaking(image?: string): Promise<void> {
+    const making = this.#making;
+    if (making === undefined || (image !== undefined && making.image !== image)) return;
+    making.cancel.abort();
+    await making.done;
   }
 
   /** Its process has ended by itself, or by a stranger's hand. */
@@ -314,6 +297,14 @@ export class PoolService implements VmPools {
     await this.#end(member);
   }
 
+  async #endAll(which: (member: Member) => boolean): Promise<void> {
+    await Promise.all(
+      this.#waiting()
+        .filter(which)
+        .map((member) => this.#end(member)),
+    );
+  }
+
   /** Nothing of it is left but the directories of the VM that has its id. */
   async #end(member: Member): Promise<void> {
     const { admission, uids, onError, vmExists } = this.#ports;
@@ -321,14 +312,14 @@ export class PoolService implements VmPools {
     if (!this.#members.delete(id)) return;
     try {
       await endMachine(live.machine, live);
+      admission.release(id);
       const isVms = member.isTaken && (await vmExists(id));
       if (!isVms) await removeMember(this.#ports.dirs(id));
-      await rm(this.#recordOf(id), { force: true });
+      uids.release(live.uid);
+      await this.#records.remove(id);
     } catch (error) {
-      // Its record stays: the next daemon tries again.
+      // What it takes is not given to others, and its record stays: the next daemon tries again.
       onError(SkerryError.from(error), `pool ${member.image}`);
     }
-    uids.release(live.uid);
-    admission.release(id);
   }
 }

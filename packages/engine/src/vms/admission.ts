@@ -1,78 +1,22 @@
-import { formatMib, SkerryError, type DoctorItem } from '@skerry/api';
+import { formatMib, type DoctorItem } from '@skerry/api';
 import type { HostMemory } from '../hosts/index.ts';
+import {
+  budgetOf,
+  freshOf,
+  planAdmission,
+  promiseOf,
+  refusal,
+  REMEDY,
+  sum,
+  takeableMib,
+  type AdmissionLimits,
+  type MemoryAsk,
+} from './admission-plan.ts';
 
 /** Whether VMs fit on this host, before anything of them is started. What was let in holds its promise until it ends. */
 
-/** What QEMU takes besides its guest's memory; measured: 17 MiB private of a fresh clone, 35 of one that has worked. */
-export const OVERHEAD_MIB = 40;
-/** What a VM that has just come up takes of the host's memory, its process included; measured: 15 to 25 MiB. */
-const FRESH_MIB = 32;
-/** Of the host, for all but VMs. */
-const RESERVE_SHARE = 1 / 8;
-const RESERVE_MIB = 2048;
-/** Clones share what they have not written to, and few VMs use all that they have. */
-const OVERCOMMIT = 1.5;
-
-export interface AdmissionLimits {
-  /** By how much more may be promised than there is. Default 1.5. */
-  readonly overcommit?: number | undefined;
-  /** What may be promised in all, instead of what is made of the host's memory. */
-  readonly budgetMib?: number | undefined;
-}
-
-/** What one VM asks for. */
-export interface MemoryAsk {
-  readonly memoryMib: number;
-  /** What it takes at once; default: a clone's. */
-  readonly freshMib?: number | undefined;
-  /** Of its promise: what it has already. */
-  readonly coveredMib?: number | undefined;
-}
-
-export interface AdmissionFacts {
-  readonly budgetMib: number;
-  readonly promisedMib: number;
-  readonly availableMib: number;
-  /** Of what is available: what those take soon who are starting now. */
-  readonly pendingMib: number;
-}
-
-export interface AdmissionPlan {
-  /** How many of them fit, the first ones. */
-  readonly fits: number;
-  /** By how much the promises are too many, and the memory too little. */
-  readonly lacksBudgetMib: number;
-  readonly lacksMemoryMib: number;
-}
-
-/** Pure. @param totalMib of the host */
-export function budgetOf(totalMib: number, { overcommit = OVERCOMMIT, budgetMib }: AdmissionLimits): number {
-  // Who names it means it: what he shares his machine with has its room already.
-  if (budgetMib !== undefined) return budgetMib;
-  const reserveMib = Math.min(RESERVE_MIB, totalMib * RESERVE_SHARE);
-  return Math.floor((totalMib - reserveMib) * overcommit);
-}
-
-/** Pure. */
-export function planAdmission(asks: readonly MemoryAsk[], facts: AdmissionFacts): AdmissionPlan {
-  let budgetMib = facts.budgetMib - facts.promisedMib;
-  let memoryMib = facts.availableMib - facts.pendingMib;
-  let fits = 0;
-  for (const ask of asks) {
-    budgetMib -= promiseOf(ask);
-    memoryMib -= freshOf(ask);
-    if (budgetMib >= 0 && memoryMib >= 0) fits += 1;
-  }
-  return { fits, lacksBudgetMib: Math.max(0, -budgetMib), lacksMemoryMib: Math.max(0, -memoryMib) };
-}
-
-function promiseOf({ memoryMib, coveredMib = 0 }: MemoryAsk): number {
-  return Math.max(0, memoryMib + OVERHEAD_MIB - coveredMib);
-}
-
-function freshOf({ memoryMib, freshMib }: MemoryAsk): number {
-  return freshMib ?? Math.min(FRESH_MIB, promiseOf({ memoryMib }));
-}
+/** In between others may be sooner than who asked. */
+const GIVE_WAY_TRIES = 3;
 
 export interface AdmissionPorts extends AdmissionLimits {
   readonly memory: () => Promise<HostMemory>;
@@ -92,6 +36,8 @@ export class Admission {
   readonly #ports: AdmissionPorts;
   readonly #promised = new Map<string, Promised>();
   readonly #rooms = new Set<Room>();
+  /** While some end so that others have room. */
+  #givingWay: Promise<void> | undefined;
 
   constructor(ports: AdmissionPorts) {
     this.#ports = ports;
@@ -102,12 +48,12 @@ export class Admission {
    * @throws SkerryError `no-space` with details {asked, fits, promisedMib, budgetMib, availableMib}
    */
   async reserve(asks: readonly MemoryAsk[], options: { readonly yields?: boolean } = {}): Promise<Room> {
-    for (let hasGivenWay = false; ; hasGivenWay = true) {
+    for (let tries = 0; ;) {
       const memory = await this.#ports.memory();
       // No await from here to the end: nobody else gets what is seen to be free.
       const facts = {
         ...this.#ledger(),
-        availableMib: memory.availableMib,
+        availableMib: takeableMib(memory),
         budgetMib: budgetOf(memory.totalMib, this.#ports),
       };
       const plan = planAdmission(asks, facts);
@@ -117,30 +63,43 @@ export class Admission {
         return room;
       }
       const { giveWay } = this.#ports;
-      const waits = [...this.#promised.values()].some(({ yields }) => yields);
-      if (hasGivenWay || options.yields === true || !waits || giveWay === undefined) throw refusal(asks, plan, facts);
-      // How much of the host's memory one of them frees nobody knows.
-      await giveWay(plan.lacksMemoryMib > 0 ? Number.POSITIVE_INFINITY : plan.lacksBudgetMib);
+      if (options.yields === true || giveWay === undefined) throw refusal(asks, plan, facts);
+      if (this.#givingWay === undefined) {
+        const waits = [...this.#promised.values()].some(({ yields }) => yields);
+        if (!waits || (tries += 1) > GIVE_WAY_TRIES) throw refusal(asks, plan, facts);
+        // How much of the host's memory one of them frees nobody knows.
+        const lackingMib = plan.lacksMemoryMib > 0 ? Number.POSITIVE_INFINITY : plan.lacksBudgetMib;
+        this.#givingWay = giveWay(lackingMib).finally(() => (this.#givingWay = undefined));
+      }
+      // Whoever asks while others give way sees what is free only when they have gone.
+      await this.#givingWay;
     }
   }
 
-  /** Lets one in, by its part of `room` or by what is free; one that was let in stays so. @throws SkerryError `no-space` */
+  /**
+   * Lets one in, by its part of `room` or by what is free; one that was let in stays so, and is asked only for what it
+   * wants more.
+   * @throws SkerryError `no-space`
+   */
   async admit(
     id: string,
     ask: MemoryAsk,
     options: { readonly room?: Room | undefined; readonly yields?: boolean } = {},
   ): Promise<void> {
     const { room, yields = false } = options;
-    if (this.#promised.has(id)) {
-      this.#promised.set(id, { mib: promiseOf(ask), yields, pendingMib: this.#promised.get(id)?.pendingMib ?? 0 });
+    const before = this.#promised.get(id);
+    if (before !== undefined && before.mib >= promiseOf(ask)) {
+      this.#promised.set(id, { ...before, mib: promiseOf(ask), yields });
       return;
     }
-    const coveredMib = room?.take(promiseOf(ask), freshOf(ask)) ?? 0;
+    const taken = room?.take(promiseOf(ask) - (before?.mib ?? 0), freshOf(ask));
+    const coveredMib = (before?.mib ?? 0) + (taken?.mib ?? 0);
     if (coveredMib < promiseOf(ask)) {
       try {
-        (await this.reserve([{ ...ask, coveredMib }], { yields }))[Symbol.dispose]();
+        const freshMib = freshOf(ask) - (taken?.freshMib ?? 0);
+        (await this.reserve([{ ...ask, freshMib, coveredMib }], { yields }))[Symbol.dispose]();
       } catch (error) {
-        room?.giveBack(coveredMib);
+        if (taken !== undefined) room?.giveBack(taken);
         throw error;
       }
     }
@@ -201,6 +160,7 @@ export class Admission {
 /** Memory that was promised to some who are about to start; what they have not taken is free again when it is disposed of. */
 export class Room implements Disposable {
   readonly #onDisposed: () => void;
+  #isDisposed = false;
   leftMib: number;
   leftFreshMib: number;
 
@@ -211,47 +171,23 @@ export class Room implements Disposable {
   }
 
   /** @returns how much of it there was */
-  take(mib: number, freshMib: number): number {
-    const taken = Math.min(mib, this.leftMib);
-    this.leftMib -= taken;
-    this.leftFreshMib = Math.max(0, this.leftFreshMib - freshMib);
+  take(mib: number, freshMib: number): { readonly mib: number; readonly freshMib: number } {
+    const taken = { mib: Math.min(mib, this.leftMib), freshMib: Math.min(freshMib, this.leftFreshMib) };
+    this.leftMib -= taken.mib;
+    this.leftFreshMib -= taken.freshMib;
     return taken;
   }
 
-  giveBack(mib: number): void {
+  giveBack({ mib, freshMib }: { readonly mib: number; readonly freshMib: number }): void {
+    if (this.#isDisposed) return;
     this.leftMib += mib;
+    this.leftFreshMib += freshMib;
   }
 
   [Symbol.dispose](): void {
+    this.#isDisposed = true;
     this.leftMib = 0;
     this.leftFreshMib = 0;
     this.#onDisposed();
   }
-}
-
-const REMEDY =
-  'Stop or suspend VMs (`skerry list`), give them less memory, or allow more: SKERRY_MEMORY_BUDGET or SKERRY_MEMORY_OVERCOMMIT of the daemon.';
-
-function refusal(
-  asks: readonly MemoryAsk[],
-  { fits, lacksMemoryMib }: AdmissionPlan,
-  facts: AdmissionFacts,
-): SkerryError {
-  const { budgetMib, promisedMib, availableMib } = facts;
-  const sizes = [...new Set(asks.map(({ memoryMib }) => memoryMib))];
-  const each = sizes.length === 1 ? ` of ${formatMib(sizes[0] ?? 0)}` : '';
-  const asked = asks.length === 1 ? `A VM${each} does` : `${asks.length} VMs${each} do`;
-  const why =
-    lacksMemoryMib > 0
-      ? `the host has ${formatMib(availableMib)} left`
-      : `${formatMib(promisedMib)} of ${formatMib(budgetMib)} are promised to VMs`;
-  const wouldFit = asks.length === 1 ? '' : fits === 0 ? '; none of them would' : `; ${fits} would`;
-  return new SkerryError('no-space', `${asked} not fit on this host: ${why}${wouldFit}`, {
-    remedy: asks.length > 1 && fits > 0 ? `Ask for ${fits} at most. ${REMEDY}` : REMEDY,
-    details: { asked: asks.length, fits, promisedMib, budgetMib, availableMib },
-  });
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

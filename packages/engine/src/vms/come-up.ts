@@ -23,6 +23,8 @@ export async function comeUp(
   work: WorkOptions,
 ): Promise<Started> {
   const { vm, dirs } = input;
+  // It has never run as this VM, so there is no memory to go on from.
+  if (member !== undefined) return startVm(ports, input, member, liveOptions, work);
   if (begun !== undefined) {
     const used = await usedMemory(dirs.dir);
     if (used !== undefined) return finishResume(ports, input, used, begun, work);
@@ -36,5 +38,5 @@ export async function comeUp(
   }
   // What the guest went on from already is of no use any more.
   if (vm.status.suspendedAt !== undefined) await removeMemory(dirs.dir);
-  return startVm(ports, input, member, liveOptions, work);
+  return startVm(ports, input, undefined, liveOptions, work);
 }

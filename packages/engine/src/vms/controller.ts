@@ -5,6 +5,7 @@ import type { EventLog } from '../events/index.ts';
 import type { Driver, Machine, MachineExit } from '../hypervisors/index.ts';
 import { refOf, type Resources } from '../store/index.ts';
 import type { Admission } from './admission.ts';
+import { memoryAsk } from './admission-plan.ts';
 import { comeUp } from './come-up.ts';
 import { exitOf, farewellOnConsole, lostExit, type Farewell } from './exits.ts';
 import { AgentFollower, setStatus } from './follow.ts';
@@ -100,7 +101,11 @@ export class VmController {
 
   /** What needs a VM as it is for a while, in turn with everything else that is done with it. */
   exclusively<T>(id: string, body: (vm: Vm, live: LiveVm | undefined) => Promise<T>): Promise<T> {
-    return this.#queue.run(id, async () => body((await this.#ports.vms.get(id)) as Vm, this.#live.get(id)));
+    return this.#queue.run(id, async () => {
+      // One that waits to become this VM has its disk open.
+      await this.#ports.pools.drop(id);
+      return body((await this.#ports.vms.get(id)) as Vm, this.#live.get(id));
+    });
   }
 
   /** Gives up the memory of one that is suspended; its disk stays as it is, as after a power cut. */
@@ -166,11 +171,8 @@ export class VmController {
     marked.catch(() => undefined);
     let uid: number | undefined;
     try {
-      await admission.admit(vm.id, vm.spec, work);
-      await Promise.all([
-        mkdir(dirs.dir, { recursive: true, mode: 0o700 }),
-        mkdir(dirs.runtimeDir, { recursive: true, mode: 0o700 }),
-      ]);
+      await admission.admit(vm.id, memoryAsk(vm), work);
+      await Promise.all([dirs.dir, dirs.runtimeDir].map((dir) => mkdir(dir, { recursive: true, mode: 0o700 })));
       const [boot, profile] = await Promise.all([images.bootFiles(vm.spec, vm.status.imageDigest, work), host()]);
       // A resume that was cut off when the guest had begun to run.
       const begun = this.#live.get(vm.id);
@@ -201,6 +203,7 @@ export class VmController {
     } catch (error) {
       const problem = SkerryError.from(error);
       await marked.catch(() => undefined);
+      await pools.drop(vm.id);
       this.#letGo(vm.id, uid);
       await this.#notStarted(vm.id, `it did not start: ${problem.message}`);
       void events.emit({
@@ -275,10 +278,10 @@ export class VmController {
       await this.#release(vm, live, exit);
     }
     await this.#ports.pools.drop(vm.id);
+    this.#letGo(vm.id, undefined);
     const { dir, runtimeDir } = this.dirs(vm.id);
     await this.#ports.networks.detach(vm.id);
-    await rm(runtimeDir, { recursive: true, force: true });
-    await rm(dir, { recursive: true, force: true });
+    for (const each of [runtimeDir, dir]) await rm(each, { recursive: true, force: true });
     // Last: as long as the resource is there, a daemon that died in between takes it up again.
     await this.#ports.vms.delete(vm.id);
     void this.#ports.events.emit({ type: 'vm.deleted', subject: refOf(vm), message: `${vm.name} deleted` });

@@ -2,7 +2,8 @@ import { rm } from 'node:fs/promises';
 import { Name, SkerryError, type Vm, type VmFork, type VmSpec, type VmStatus } from '@skerry/api';
 import type { EventLog } from '../events/index.ts';
 import { refOf, type Resources } from '../store/index.ts';
-import { OVERHEAD_MIB, type Admission } from './admission.ts';
+import type { Admission } from './admission.ts';
+import { wholeAsk } from './admission-plan.ts';
 import type { VmController } from './controller.ts';
 import { cutTogether } from './cut.ts';
 import { diskSizeBytes, startChain } from './disks.ts';
@@ -48,8 +49,7 @@ export class ForkService {
       throw new SkerryError('conflict', `There is a vm '${name}' already`, { remedy: 'Choose another name.' });
     }
     // Each takes up to all of the original's memory: what is not shared with a template any more is copied.
-    const { memoryMib } = original.spec;
-    using room = await admission.reserve(names.map(() => ({ memoryMib, freshMib: memoryMib + OVERHEAD_MIB })));
+    using room = await admission.reserve(names.map(() => wholeAsk(original.spec.memoryMib)));
     await using undo = new AsyncDisposableStack();
     const forks: Vm[] = [];
     for (const name of names) {

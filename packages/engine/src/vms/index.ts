@@ -1,14 +1,13 @@
 export { connectAgent, type AgentClient, type AgentProcess } from './agent/index.ts';
+export { Admission, Room, type AdmissionPorts } from './admission.ts';
 export {
-  Admission,
   budgetOf,
   OVERHEAD_MIB,
   planAdmission,
-  Room,
+  wholeAsk,
   type AdmissionLimits,
-  type AdmissionPorts,
   type MemoryAsk,
-} from './admission.ts';
+} from './admission-plan.ts';
 export { VmController, type ControllerPorts, type StopOptions } from './controller.ts';
 export { ForkService, type ForkPorts } from './fork.ts';
 export { cutTogether, type CutMember, type CutNetwork } from './cut.ts';

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import {
   SkerryError,
   VmSpec,
@@ -9,7 +8,8 @@ import {
   type WaitCondition,
 } from '@skerry/api';
 import type { EventLog } from '../events/index.ts';
-import { refOf, type Resources } from '../store/index.ts';
+import { refOf, uuidv7, type Resources } from '../store/index.ts';
+import type { Admission } from './admission.ts';
 import type { AgentClient } from './agent/index.ts';
 import type { StopOptions, VmController } from './controller.ts';
 import { assertDiskSize } from './disks.ts';
@@ -25,6 +25,7 @@ export interface VmServicePorts {
   readonly images: VmImages;
   readonly networks: VmNetworks;
   readonly pools: VmPools;
+  readonly admission: Admission;
   /** @throws SkerryError `in-use`: a host port is taken */
   readonly assertPortsFree: (forwards: readonly Forward[], vmId: string | undefined) => Promise<void>;
 }
@@ -72,11 +73,12 @@ export class VmService {
   }
 
   /**
-   * Makes a VM and its disk; it does not run yet.
+   * Makes a VM; it does not run yet, and has a disk only once it starts.
    * @throws SkerryError `conflict` (name), `not-found` (image, network), `invalid` (too little memory), `in-use`, `no-space`
+   * (memory of one that starts)
    */
   async create({ name, title, labels, spec, starts = false }: NewVm, work: WorkOptions): Promise<Vm> {
-    const { vms, images, networks, controller, pools, assertPortsFree, events } = this.#ports;
+    const { vms, images, networks, pools, admission, assertPortsFree, events } = this.#ports;
     if ((await vms.findByName(name)) !== undefined) throw nameTaken(name);
     await assertPortsFree(spec.forwards, undefined);
     const boot = await images.bootFiles(spec, undefined, work);
@@ -85,15 +87,15 @@ export class VmService {
     await using undo = new AsyncDisposableStack();
     const member = starts ? await pools.take(spec, boot) : undefined;
     if (member !== undefined) undo.defer(() => pools.drop(member.id));
+    const id = member?.id ?? uuidv7();
+    if (starts) {
+      // Before there is anything of it: one that does not fit leaves no trace.
+      await admission.admit(id, spec, work);
+      undo.defer(() => admission.release(id));
+    }
     const wanted = member === undefined ? spec.nics : spec.nics.map((nic) => ({ ...nic, mac: nic.mac ?? member.mac }));
     const status = newVmStatus(await networks.allocate(name, wanted), boot.image.digest);
-    const vm = (await vms.create({ id: member?.id, name, title, labels, spec, status })) as Vm;
-    const { dir } = controller.dirs(vm.id);
-    undo.defer(async () => {
-      await pools.drop(vm.id);
-      await rm(dir, { recursive: true, force: true });
-      await vms.delete(vm.id);
-    });
+    const vm = (await vms.create({ id, name, title, labels, spec, status })) as Vm;
     // Its disk is made at its first start, when it is known what lies under it.
     undo.move();
     void events.emit({ type: 'vm.created', subject: refOf(vm), message: `${name} created from ${spec.image}` });
