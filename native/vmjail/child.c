@@ -52,6 +52,8 @@ static void set_limits(const struct options *options, int channel) {
     /* Past its file size the guest gets an I/O error; the signal would end the VM. */
     if (options->rlimits[i].resource == RLIMIT_FSIZE) signal(SIGXFSZ, SIG_IGN);
   }
+  /* A kernel without them needs no telling. */
+  if (options->no_huge_pages) prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
   if (options->has_nice && setpriority(PRIO_PROCESS, 0, options->nice) < 0) give_up(channel, "nice");
 }
 

@@ -115,6 +115,7 @@ static void set_option(struct jail *jail, const char *option, char *value) {
   else if (strcmp(option, "--pids-max") == 0) o->pids_max = number(jail, option, value, 1, 4194304);
   else if (strcmp(option, "--cpu-max") == 0) o->cpu_max = number(jail, option, value, 1, 1000000);
   else if (strcmp(option, "--rlimit") == 0) add_rlimit(jail, value);
+  else if (strcmp(option, "--huge-pages") == 0) o->no_huge_pages = number(jail, option, value, 0, 1) == 0;
   else if (strcmp(option, "--nice") == 0) o->nice = (int)number(jail, option, value, -20, 19), o->has_nice = true;
   else if (strcmp(option, "--listen") == 0) add_descriptor(jail, option, value, 'l');
   else if (strcmp(option, "--open") == 0) add_descriptor(jail, option, value, 'f');

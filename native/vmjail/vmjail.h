@@ -53,7 +53,7 @@ struct peer {
 
 struct options {
   const char *dir;
-  bool has_uid, has_gid, has_nice;
+  bool has_uid, has_gid, has_nice, no_huge_pages;
   uid_t uid;
   gid_t gid, groups[MAX_GROUPS];
   int group_count, nice;

@@ -275,6 +275,21 @@ describe('bad days', () => {
     expect(await host.leftovers()).toEqual([]);
   });
 
+  test('what the user wants done fails: nobody blames the template, nor tries once more', async () => {
+    await create('a');
+    const { id } = await theTemplate();
+    const files = [{ path: '/proc/nope', contentBase64: 'aGk=', mode: 0o644 }];
+    const spec = { vms: { b: { image: 'micro', cpus: 1, memoryMib: 64, files } }, networks: { default: {} } };
+    const up = host.client.run('node.up', { body: { name: 'n', spec } });
+    await expect(up).rejects.toMatchObject({ message: expect.stringContaining('/proc/nope') });
+    expect((await theTemplate()).id).toBe(id);
+    expect((await host.client.call('vm.list')).map(({ name, status }) => [name, status.state])).toContainEqual([
+      'a',
+      'running',
+    ]);
+    expect(await host.leftovers()).toEqual([]);
+  });
+
   test('four VMs of a shape that has no template yet: it is made once, and all are cloned from it', async () => {
     const names = Array.from({ length: 4 }, (_, index) => `vm-${index}`);
     const vms = await Promise.all(names.map((name) => create(name)));

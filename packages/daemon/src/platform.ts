@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import {
   Admission,
@@ -22,6 +23,7 @@ import {
   splitVmName,
   SwitchService,
   TaskService,
+  Turns,
   UidClaims,
   UsageService,
   VM_KIND,
@@ -52,6 +54,9 @@ import { HostService } from './host.ts';
 import type { DaemonPaths } from './paths.ts';
 
 /** The composition root: the engine's parts, put together once. */
+
+/** A start waits now and then; more than this only take turns at the processors, and the daemon with them. */
+const STARTS_PER_PROCESSOR = 1.5;
 
 export interface PlatformOptions {
   readonly paths: DaemonPaths;
@@ -122,6 +127,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     vms,
     templates,
     pools,
+    turns: new Turns(Math.max(2, Math.ceil(STARTS_PER_PROCESSOR * availableParallelism()))),
     admission,
     uids,
     events,

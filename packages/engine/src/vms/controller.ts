@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SkerryError, type Vm, type VmExit, type VmSpec, type VmStatus } from '@skerry/api';
 import type { EventLog } from '../events/index.ts';
-import type { Driver, Machine, MachineExit } from '../hypervisors/index.ts';
+import type { Machine, MachineExit } from '../hypervisors/index.ts';
 import { refOf, type Resources } from '../store/index.ts';
 import type { Admission } from './admission.ts';
 import { memoryAsk } from './admission-plan.ts';
@@ -15,20 +15,18 @@ import { LiveVm, type LiveVmOptions } from './live.ts';
 import { keepLogsShort } from './logs.ts';
 import { removeMemory, savedMemory, usedMemory } from './memory.ts';
 import { endedStatus, isAlive, nextStep, runningStatus, shortId, suspendedStatus } from './model.ts';
-import type { VmImages, VmNetworks, VmPools, VmTemplates, WorkOptions } from './ports.ts';
+import type { VmImages, VmPools, WorkOptions } from './ports.ts';
 import { saveMemory } from './resume.ts';
+import type { StartPorts } from './start.ts';
 import { uidOf, type UidClaims } from './uids.ts';
 import { Waterfall } from './waterfall.ts';
 
 /** Makes each VM what its spec says. First start, a verb, and a restart of the daemon all come through `converge`. */
 
-export interface ControllerPorts {
+export interface ControllerPorts extends StartPorts {
   readonly vms: Resources<VmSpec, VmStatus>;
   readonly events: EventLog;
-  readonly driver: Driver;
   readonly images: VmImages;
-  readonly networks: VmNetworks;
-  readonly templates: VmTemplates;
   readonly pools: VmPools;
   readonly admission: Admission;
   readonly uids: UidClaims;

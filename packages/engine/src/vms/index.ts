@@ -38,5 +38,6 @@ export type {
   WorkOptions,
 } from './ports.ts';
 export { endMachine } from './start.ts';
+export { Turns } from './turns.ts';
 export { UidClaims } from './uids.ts';
 export { specOf, VmService, type NewVm } from './service.ts';

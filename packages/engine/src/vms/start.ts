@@ -6,6 +6,7 @@ import { assertDiskSize, diskLayers, diskSizeBytes, ensureDisk, hasDisk, startOn
 import { identityOf, vmLaunch, type LaunchDirs, type LaunchHost } from './launch.ts';
 import { LiveVm, type LiveVmOptions } from './live.ts';
 import type { BootFiles, PoolMember, VmNetworks, VmTemplates, WorkOptions } from './ports.ts';
+import type { Turns } from './turns.ts';
 import type { Waterfall } from './waterfall.ts';
 
 /** Starts a VM that has no memory yet: as a clone that has waited, as one that is made now, or by booting it. */
@@ -14,6 +15,7 @@ export interface StartPorts {
   readonly driver: Driver;
   readonly networks: VmNetworks;
   readonly templates: VmTemplates;
+  readonly turns: Turns;
 }
 
 export interface StartInput {
@@ -37,6 +39,11 @@ interface Way {
   readonly coldReason?: string | undefined;
 }
 
+interface Progress {
+  /** Something of the user's may have run. What fails from then on is theirs: another way would fail as well. */
+  hasBegun: boolean;
+}
+
 /** A member has shown that it answers. */
 const MEMBER_TIMEOUT_MS = 5000;
 
@@ -49,12 +56,13 @@ export async function startVm(
   work: WorkOptions,
 ): Promise<Started> {
   const { vm, boot, host, dirs, waterfall } = input;
+  const progress = { hasBegun: false };
   if (member !== undefined) {
     try {
-      return await wakeMember(ports, input, member, work);
+      return await wakeMember(ports, input, member, progress, work);
     } catch (error) {
       const problem = SkerryError.from(error);
-      if (problem.code === 'cancelled') throw problem;
+      if (problem.code === 'cancelled' || progress.hasBegun) throw problem;
       await member.giveUp(problem.message);
       waterfall.mark('failed-member');
     }
@@ -76,15 +84,14 @@ export async function startVm(
   if (way.templateId !== undefined) waterfall.mark('template');
   const { disks } = await planned();
   try {
-    return await comeUp(ports, input, { ...way, launch: { ...way.launch, disks } }, liveOptions, work);
+    return await comeUp(ports, input, { ...way, launch: { ...way.launch, disks } }, progress, liveOptions, work);
   } catch (error) {
     const problem = SkerryError.from(error);
-    if (way.templateId === undefined || problem.code === 'cancelled') throw problem;
-    // Nothing of the user's has run in it: it is as if it had not been tried.
+    if (way.templateId === undefined || problem.code === 'cancelled' || progress.hasBegun) throw problem;
     await ports.templates.distrust(way.templateId, problem.message);
     waterfall.mark('failed-clone');
     const coldReason = `the template failed: ${problem.message}`;
-    return comeUp(ports, input, { launch: { ...cold, disks }, coldReason }, liveOptions, work);
+    return comeUp(ports, input, { launch: { ...cold, disks }, coldReason }, progress, liveOptions, work);
   }
 }
 
@@ -110,6 +117,7 @@ async function comeUp(
   { driver, networks }: StartPorts,
   { vm, boot, host, dirs, waterfall }: StartInput,
   { launch, templateId, layerPath, coldReason }: Way,
+  progress: Progress,
   liveOptions: LiveVmOptions,
   { signal, onProgress }: WorkOptions,
 ): Promise<Started> {
@@ -137,6 +145,7 @@ async function comeUp(
   waterfall.mark('identify');
   await attached;
   waterfall.mark('network');
+  progress.hasBegun = true;
   if (await startCommand(agent, vm, boot)) waterfall.mark('command');
   undo.move();
   const report = waterfall.report({
@@ -156,6 +165,7 @@ async function wakeMember(
   { networks }: StartPorts,
   { vm, boot, host, dirs, waterfall }: StartInput,
   { live, mac, templateId }: PoolMember,
+  progress: Progress,
   { signal, onProgress }: WorkOptions,
 ): Promise<Started> {
   await using undo = new AsyncDisposableStack();
@@ -175,6 +185,7 @@ async function wakeMember(
   waterfall.mark('identify');
   await attached;
   waterfall.mark('network');
+  progress.hasBegun = true;
   if (await startCommand(agent, vm, boot)) waterfall.mark('command');
   undo.move();
   const report = waterfall.report({

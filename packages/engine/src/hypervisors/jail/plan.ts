@@ -37,6 +37,8 @@ export interface JailSpec {
     | undefined;
   readonly rlimits?: Partial<Record<RlimitName, number>> | undefined;
   readonly nice?: number | undefined;
+  /** False: its memory is never backed by transparent huge pages, of which a little that is used takes 2 MiB. */
+  readonly hugePages?: boolean | undefined;
   /** Name -> path (at most 107 bytes) of a unix socket: 0600, the owner's, already listening. */
   readonly listen?: Readonly<Record<string, string>> | undefined;
   readonly open?: Readonly<Record<string, JailFile>> | undefined;
@@ -74,6 +76,7 @@ export function planJail(spec: JailSpec, host: JailHost): Argv {
   if (host.scope === 'none') jail.push(...groupOptions(spec, host));
   for (const [name, value] of Object.entries(spec.rlimits ?? {})) jail.push('--rlimit', `${name}=${value}`);
   if (spec.nice !== undefined) jail.push('--nice', String(spec.nice));
+  if (spec.hugePages === false) jail.push('--huge-pages', '0');
   for (const [name, path] of Object.entries(spec.listen ?? {})) jail.push('--listen', `${name}=${path}`);
   for (const [name, file] of Object.entries(spec.open ?? {})) jail.push('--open', `${name}=${file.path}:${file.mode}`);
   for (const [name, bytes] of Object.entries(spec.objects ?? {})) jail.push('--object', `${name}=${bytes}`);

@@ -86,10 +86,12 @@ describe('limits', () => {
   it('are set: resources, no core, no new privileges, a session of its own', async () => {
     await using jail = await makeJail();
     const script =
-      'ulimit -n; ulimit -c; nice; grep NoNewPrivs /proc/self/status; cut -d" " -f6 /proc/$$/stat; echo $$; pwd';
-    const { output } = await jail.finish(['sh', '-c', script], { rlimits: { nofile: 77 }, nice: 7 });
-    const [nofile, core, nice, privs, session, pid, cwd] = output.split('\n');
+      'ulimit -n; ulimit -c; nice; grep NoNewPrivs /proc/self/status; cut -d" " -f6 /proc/$$/stat; echo $$; pwd; ' +
+      'grep -c "THP_enabled:.0" /proc/self/status';
+    const { output } = await jail.finish(['sh', '-c', script], { rlimits: { nofile: 77 }, nice: 7, hugePages: false });
+    const [nofile, core, nice, privs, session, pid, cwd, noHugePages] = output.split('\n');
     expect([nofile, core, nice, privs, cwd]).toEqual(['77', '0', '7', 'NoNewPrivs:\t1', '/']);
+    expect(noHugePages).toBe('1');
     expect(session).toBe(pid);
   });
 
