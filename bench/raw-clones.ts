@@ -41,7 +41,7 @@ export class RawTemplate implements AsyncDisposable {
     const place = join(dir, 'template');
     const child = template.#spawn(place, layer, { kind: 'template', keeperPath: '' });
     const agent = await connected(join(place, 'agent'));
-    await agent.mountRoot('vda');
+    await agent.mountRoot('vda', ['/bin/sh']);
     agent.close();
     await sleep(50);
     const qmp = await QmpClient.connect(join(place, 'qmp'));

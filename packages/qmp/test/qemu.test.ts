@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,7 +41,13 @@ describe('a real QEMU', () => {
     path = join(dir, 'qmp');
     const argv = ['-M', 'none', '-nodefaults', '-display', 'none', '-qmp', `unix:${path},server=on,wait=off`];
     qemu = spawn('qemu-system-x86_64', argv, { stdio: ['ignore', 'ignore', 'inherit'] });
-    for (let tries = 0; !existsSync(path) && tries < 200; tries += 1) await new Promise((go) => setTimeout(go, 20));
+    // The socket is there a moment before QEMU listens on it.
+    const answers = (): Promise<boolean> =>
+      QmpClient.connect(path).then(
+        (client) => (client.close(), true),
+        () => false,
+      );
+    for (let tries = 0; !(await answers()) && tries < 200; tries += 1) await new Promise((go) => setTimeout(go, 20));
   });
 
   afterAll(async () => {

@@ -60,8 +60,10 @@ export class Client extends EventEmitter<ClientEvents> implements AgentClient {
     await this.#call(OP.IDENTIFY, encodeIdentity(identity), 'identify', options);
   }
 
-  async mountRoot(device: string, options: CallOptions = {}): Promise<void> {
-    await this.#call(OP.ROOT, new TlvWriter().string(TAG.ROOT, device), 'mount the root disk', options);
+  async mountRoot(device: string, readPaths: readonly string[], options: CallOptions = {}): Promise<void> {
+    const values = new TlvWriter().string(TAG.ROOT, device);
+    for (const path of readPaths) values.string(TAG.PATH, path);
+    await this.#call(OP.ROOT, values, 'mount the root disk', options);
   }
 
   async freeze(options: CallOptions = {}): Promise<void> {

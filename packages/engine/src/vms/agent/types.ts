@@ -7,8 +7,11 @@ export interface AgentClient extends AsyncDisposable {
   readonly connected: boolean;
   /** Makes the guest itself and no other; may be called again (a fork's new identity). */
   identify(identity: Identity, options?: CallOptions): Promise<void>;
-  /** Of a guest that was booted without one: `vda`. All that the guest has written to the disk is there then. */
-  mountRoot(device: string, options?: CallOptions): Promise<void>;
+  /**
+   * Of a guest that was booted without one: `vda`. All that the guest has written to the disk is there then.
+   * @param readPaths files that shall be in the guest's memory; it does not matter if there are none
+   */
+  mountRoot(device: string, readPaths: readonly string[], options?: CallOptions): Promise<void>;
   /**
    * User processes stand still until `thaw`, also for a later connection; commands are refused meanwhile.
    * @throws SkerryError `unsupported` (no control groups in the guest), `timeout` (a process does not stop)
