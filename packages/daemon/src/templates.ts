@@ -1,5 +1,6 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Template, TemplateBuild } from '@skerry/api';
 import {
   connectAgent,
@@ -29,8 +30,18 @@ export interface TemplateParts {
 const BOOT_TIMEOUT_MS = 90_000;
 /** After its answer the guest is still busy for some milliseconds, which each clone would go on with. */
 const SETTLE_MS = 50;
-/** What nearly every process of a guest is started from: clones have it in common, and need not read it. */
-const OFTEN_READ = ['/bin/sh', '/lib64/ld-linux-x86-64.so.2', '/lib/x86_64-linux-gnu/libc.so.6'];
+/**
+ * Where nobody waits: the kernel puts off by a second what follows from a link that came up (net/core/link_watch.c), and its
+ * first reseeding (drivers/char/random.c); each clone would do it, too.
+ */
+const LONG_SETTLE_MS = 1300;
+/** Clones have it in common and need not look for it on their disks: what processes are made of, and what an identity looks at. */
+const OFTEN_READ = [
+  '/bin/sh',
+  '/lib64/ld-linux-x86-64.so.2',
+  '/lib/x86_64-linux-gnu/libc.so.6',
+  ...['hostname', 'hosts', 'machine-id', 'resolv.conf', 'ssh', 'dropbear'].map((name) => `/etc/${name}`),
+];
 const UNUSED_FOR_MS = 24 * 3_600_000;
 /** Of the host's memory, for all templates together. */
 const MEMORY_SHARE = 0.25;
@@ -46,7 +57,7 @@ export function templateService({ paths, driver, host, uids, events }: TemplateP
       const agent = await connectAgent(machine.sockets.agent, { timeoutMs: BOOT_TIMEOUT_MS, signal });
       if (mountsRoot) await agent.mountRoot('vda', OFTEN_READ, { signal });
       agent.close();
-      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+      await sleep(mountsRoot ? LONG_SETTLE_MS : SETTLE_MS, undefined, { signal });
     },
     async isolate({ cpus, memoryMib }, name) {
       const profile = await host.profile();
