@@ -9,6 +9,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 const argv = process.argv.slice(2);
 if (!(await runHot(argv))) {
   const { runCommandLine } = await import('./cli.ts');
+  const exitCode = await runCommandLine(argv);
+  // What a slow reader has not taken yet is still ours.
+  await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((taken) => stream.write('', taken))));
   // Not left to the end of the event loop: a standard input that is still open would keep it going.
-  process.exit(await runCommandLine(argv));
+  process.exit(exitCode);
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { nodeOf, startTestDaemon, type TestDaemon, vmOf } from '@skerry/testkit/contract-server';
@@ -96,6 +97,19 @@ describe('exec', () => {
   test('big output arrives whole', async () => {
     const { stdout } = await skerry(['exec', 'web-vm', '--', 'sh', '-c', 'head -c 3000000 /dev/zero | tr "\\0" x']);
     expect(stdout.length).toBe(3_000_000);
+  });
+
+  test('the end of the output arrives, however slowly somebody reads it', async () => {
+    const script = 'head -c 995000 /dev/zero | tr "\\0" x; sleep 0.1; printf %5000s end';
+    const child = start(['exec', 'web-vm', '--', 'sh', '-c', script]);
+    const ended = once(child, 'close');
+    let length = 0;
+    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      await sleep(100);
+    }
+    expect(await ended).toEqual([0, null]);
+    expect(length).toBe(1_000_000);
   });
 
   test("Ctrl-C goes to the guest's process", async () => {
