@@ -40,6 +40,7 @@ export async function drawnByBareClones({ dir, dirs }: TestHost): Promise<BareCl
       agentBinary: join(ROOT, 'native/build/agent'),
     },
     vms: async () => [],
+    saveOn: async () => undefined,
     bootBuilder: () => Promise.reject(new SkerryError('internal', 'nothing is built here')),
     onBackground: () => undefined,
   });

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -121,6 +122,27 @@ test('what was saved comes back: memory, disks and connections', async () => {
   await expect(none).rejects.toMatchObject({ code: 'not-found' });
   await goesOn('pair/right');
 }, 60_000);
+
+test('an image that only a save needs is not deleted', async () => {
+  const recipe = join(host.dir, 'old.yaml');
+  await writeFile(
+    recipe,
+    'apiVersion: skerry/v1\nkind: Image\nname: old\nfrom: micro\nfiles: [{ path: /a, content: a }]\n',
+  );
+  expect(await host.cli(['image', 'build', recipe])).toMatchObject({ exitCode: 0 });
+  const up = (image: string): Promise<unknown> => {
+    const spec = { vms: { vm: { image, cpus: 1, memoryMib: 64 } }, networks: { default: {} } };
+    return host.client.run('node.up', { body: { name: 'one', spec } });
+  };
+  await up('old');
+  await host.client.run('node.save', { params: { node: 'one' }, body: { name: 'before' } });
+  await up('micro');
+  const remove = () => host.client.run('image.delete', { params: { image: 'old' } });
+  await expect(remove()).rejects.toMatchObject({ code: 'in-use', remedy: /skerry node delete-save one before/ });
+  await host.client.run('node.save.delete', { params: { node: 'one', save: 'before' } });
+  await remove();
+  await deleteNode('one');
+});
 
 test('a name that is taken, and a VM that is paused, are refused, and nothing has changed', async () => {
   await expect(forkNode('pair', 'pair')).rejects.toMatchObject({ code: 'conflict' });

@@ -101,6 +101,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
   const images = new ImageService({
     paths: paths.images,
     vms: listVms,
+    saveOn: (digest) => nodeCopies.saveOn(digest),
     bootBuilder: bootBuilder({ driver, host, runtimeDir: paths.runtimeDir }),
     onBackground: (state, message) => {
       log(state === 'failed' ? 'warn' : 'info', message);

@@ -23,6 +23,8 @@ export interface ImageServicePorts {
   readonly paths: ImagePaths;
   readonly bootBuilder: BootBuilder;
   readonly vms: () => Promise<readonly Vm[]>;
+  /** A save of a node whose disks lie on the image. */
+  readonly saveOn: (digest: string) => Promise<{ readonly node: string; readonly name: string } | undefined>;
   /** Our kernel is built in the background by itself. */
   readonly onBackground: (state: 'started' | 'done' | 'failed', message: string) => void;
 }
@@ -105,6 +107,12 @@ export class ImageService implements VmImages {
     if (user !== undefined) {
       throw new SkerryError('in-use', `The disk of ${user.name} lies on the image '${image.name}'`, {
         remedy: `Delete the VM first: \`skerry delete ${user.name}\`.`,
+      });
+    }
+    const save = await this.#ports.saveOn(image.digest);
+    if (save !== undefined) {
+      throw new SkerryError('in-use', `The save ${save.name} of ${save.node} has disks on the image '${image.name}'`, {
+        remedy: `Delete the save first: \`skerry node delete-save ${save.node} ${save.name}\`.`,
       });
     }
     await catalogue.delete(image.digest);

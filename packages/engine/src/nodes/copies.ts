@@ -31,6 +31,7 @@ import {
 } from '../vms/index.ts';
 import {
   describe,
+  findSave,
   listSaves,
   makeDirectory,
   readManifest,
@@ -177,6 +178,11 @@ export class NodeCopyService {
 
   async saves(nodeId: string): Promise<NodeSave[]> {
     return listSaves(this.#dirOf(nodeId));
+  }
+
+  /** A save whose disks lie on this image. */
+  saveOn(imageDigest: string): Promise<{ readonly node: string; readonly name: string } | undefined> {
+    return findSave(this.#ports.savesDir, (manifest) => manifest.vms.some((vm) => vm.imageDigest === imageDigest));
   }
 
   /**

@@ -96,6 +96,20 @@ export async function listSaves(dir: string): Promise<NodeSave[]> {
   return found.filter((save) => save !== undefined).toSorted((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
 }
 
+/** Of all nodes. One that another version wrote is not asked. @param savesDir has a directory for each node */
+export async function findSave(
+  savesDir: string,
+  matches: (manifest: SaveManifest) => boolean,
+): Promise<SaveManifest | undefined> {
+  for (const node of await readdir(savesDir).catch(() => [] as string[])) {
+    for (const name of await readdir(join(savesDir, node)).catch(() => [] as string[])) {
+      const manifest = await readManifest(join(savesDir, node, name)).catch(() => undefined);
+      if (manifest !== undefined && matches(manifest)) return manifest;
+    }
+  }
+  return undefined;
+}
+
 export async function describe(dir: string): Promise<NodeSave | undefined> {
   const manifest = await readManifest(dir);
   if (manifest === undefined) return undefined;
