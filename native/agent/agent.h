@@ -172,12 +172,17 @@ void op_service(uint32_t id, struct tlvs *);
 void op_power(uint32_t id, struct tlvs *);
 void op_identify(uint32_t id, struct tlvs *);
 void op_root(uint32_t id, struct tlvs *);
+void op_link(uint32_t id, struct tlvs *);
+void op_nics(uint32_t id, struct tlvs *);
 void op_freeze(uint32_t id, struct tlvs *);
 void op_thaw(uint32_t id, struct tlvs *);
+void op_fault(uint32_t id, struct tlvs *);
 
 bool exec_reaped(pid_t, int status);
 bool service_reaped(pid_t, int status);
-void service_shutdown(void);
+bool fault_reaped(pid_t);
+void faults_end(void);
+void service_shutdown(int64_t grace_ms);
 void service_log(int fd); /* where its output goes from now on */
 
 /* --- freeze.c: user processes, and only they, live in a control group of their own */
@@ -198,12 +203,17 @@ struct ip {
 struct nic {
   uint8_t mac[6], current_mac[6];
   bool has_mac, has_current_mac;
+  bool is_spare; /* only with net_change: down, without addresses */
   struct ip addresses[MAX_ADDRESSES], gateway;
   size_t address_count;
   uint32_t mtu;
+  bool has_routes;
+  struct tlvs values; /* where its routes are read from, one by one: there may be many */
 };
+bool take_route(const struct tlv *, struct ip *to, struct ip *via);
 void net_prepare(void); /* links up, without addresses: for a template */
 int net_apply(const struct nic *, size_t count, const char **step);
+int net_change(const struct nic *, size_t count, const char **step); /* these, and no other */
 
 /* --- names.c: small files that say who this machine is */
 enum name { NAME_HOSTNAME, NAME_MACHINE_ID, NAME_RESOLV_CONF, NAME_HOSTS, NAME_GENERATION, NAME_BOOT_ID };
@@ -212,6 +222,7 @@ int name_set(enum name, const struct tlv *, const char *end);
 
 /* --- identify.c, template.c */
 void identify_prepare(void);
+bool nic_take(struct nic *, const struct tlv *);
 void template_prepare(void);
 
 /* --- init.c, ports.c, power.c, sha256.c, files.c */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -126,6 +127,8 @@ static void stderr_event(struct watch *w, uint32_t events) {
 
 static void close_input(struct exec *e) {
   if (e->in.fd < 0) return;
+  /* Of a socket there is a second descriptor, for its output; a pipe has no halves, and does not mind. */
+  shutdown(e->in.fd, SHUT_WR);
   if (e->tty) {
     /* A terminal's end of file is a character that its line discipline turns into one. */
     if (write(e->in.fd, "\004", 1) < 0) return;
@@ -249,8 +252,23 @@ bool exec_reaped(pid_t pid, int status) {
   return false;
 }
 
-/* Pipes or a terminal: ours in `ours` (in, out, err), the command's in `theirs`. */
-static int make_stdio(bool tty, bool input, int ours[3], int theirs[3]) {
+/* One socket for input and output. Both ends have a name (unix(7), autobind): what inetd(8) starts asks who its peer is. */
+static int make_socket(int ours[3], int theirs[3]) {
+  const struct sockaddr name = {.sa_family = AF_UNIX};
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return errno;
+  ours[0] = pair[0];
+  theirs[0] = theirs[1] = pair[1];
+  fcntl(pair[0], F_SETFL, O_NONBLOCK);
+  ours[1] = fcntl(pair[0], F_DUPFD_CLOEXEC, 3);
+  for (int i = 0; i < 2; i++) {
+    if (bind(pair[i], &name, sizeof(name.sa_family)) < 0) return errno;
+  }
+  return ours[1] < 0 ? errno : 0;
+}
+
+/* Pipes, a socket or a terminal: ours in `ours` (in, out, err), the command's in `theirs`. */
+static int make_stdio(bool tty, bool input, bool socket, int ours[3], int theirs[3]) {
   int pair[2];
   if (tty) {
     int unlock = 0;
@@ -263,13 +281,16 @@ static int make_stdio(bool tty, bool input, int ours[3], int theirs[3]) {
   }
   if (null_fd < 0) null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
   theirs[0] = null_fd;
-  if (input) {
+  if (socket) {
+    int error = make_socket(ours, theirs);
+    if (error != 0) return error;
+  } else if (input) {
     if (pipe2(pair, O_CLOEXEC) < 0) return errno;
     theirs[0] = pair[0];
     ours[0] = pair[1];
     fcntl(ours[0], F_SETFL, O_NONBLOCK);
   }
-  for (int i = 1; i < 3; i++) {
+  for (int i = socket ? 2 : 1; i < 3; i++) {
     if (pipe2(pair, O_CLOEXEC) < 0) return errno;
     ours[i] = pair[0];
     theirs[i] = pair[1];
@@ -318,10 +339,10 @@ static void report(struct exec *e, const struct spawn *sp) {
   bytes_free(&result);
 }
 
-static void start(struct exec *e, const struct command *c, bool input, uint32_t cols, uint32_t rows) {
+static void start(struct exec *e, const struct command *c, bool input, bool socket, uint32_t cols, uint32_t rows) {
   int ours[3] = {-1, -1, -1}, theirs[3] = {-1, -1, -1};
   struct spawn sp = {.command = c, .tty = e->tty};
-  int error = make_stdio(e->tty, input, ours, theirs);
+  int error = make_stdio(e->tty, input, socket, ours, theirs);
   if (error != 0) {
     stream_fail(&e->s, error, "no pipes or terminal: %s", strerror(error));
   } else {
@@ -350,7 +371,7 @@ void op_exec(uint32_t id, struct tlvs *values) {
   struct exec *e = calloc(1, sizeof(*e));
   uint32_t cols = 0, rows = 0;
   uint64_t timeout_ms = 0;
-  bool input = false;
+  bool input = false, socket = false;
   struct tlv v;
   while (tlv_next(values, &v)) {
     if (command_take(&c, &v)) continue;
@@ -358,6 +379,7 @@ void op_exec(uint32_t id, struct tlvs *values) {
     if (v.tag == TAG_ROWS) rows = (uint32_t)tlv_number(&v);
     if (v.tag == TAG_TIMEOUT_MS) timeout_ms = tlv_number(&v);
     if (v.tag == TAG_STDIN) input = true;
+    if (v.tag == TAG_SOCKET) socket = true;
   }
   if (e == NULL || c.argc == 0 || values->bad) {
     free(e);
@@ -367,7 +389,7 @@ void op_exec(uint32_t id, struct tlvs *values) {
     e->tty = cols > 0;
     stream_add(&e->s, id, &EXEC_OPS);
     if (timeout_ms > 0 && timeout_ms < INT32_MAX) timer_set(&e->deadline, (int64_t)timeout_ms, deadline_over);
-    start(e, &c, input, cols, rows);
+    start(e, &c, input, socket, cols, rows);
   }
   command_free(&c);
 }

@@ -40,7 +40,14 @@ static bool take_ip(struct ip *ip, const struct tlv *v, bool with_prefix) {
   return ip->prefix <= (ip->family == AF_INET ? 32 : 128);
 }
 
-static bool take_nic(struct nic *nic, const struct tlv *whole) {
+/* The range as an address with its prefix, then the next hop in the same family. */
+bool take_route(const struct tlv *v, struct ip *to, struct ip *via) {
+  size_t size = v->len / 2;
+  struct tlv range = {.data = v->data, .len = size + 1}, hop = {.data = v->data + size + 1, .len = size};
+  return v->len == 2 * size + 1 && take_ip(to, &range, true) && take_ip(via, &hop, false);
+}
+
+bool nic_take(struct nic *nic, const struct tlv *whole) {
   struct tlvs values = {.at = whole->data, .end = whole->data + whole->len};
   struct tlv v;
   bool good = true;
@@ -54,9 +61,20 @@ static bool take_nic(struct nic *nic, const struct tlv *whole) {
       good = good && take_ip(&nic->gateway, &v, false);
     } else if (v.tag == TAG_MTU) {
       nic->mtu = (uint32_t)tlv_number(&v);
+    } else if (v.tag == TAG_ROUTE) {
+      nic->has_routes = true;
+    } else if (v.tag == TAG_STATE) {
+      nic->is_spare = tlv_number(&v) == NIC_SPARE;
     }
   }
+  nic->values = (struct tlvs){.at = whole->data, .end = whole->data + whole->len};
   return good && !values.bad;
+}
+
+/* A kernel without IPv6 has nothing to pass on of it. */
+static int become_router(void) {
+  int error = write_existing("/proc/sys/net/ipv6/conf/all/forwarding", "1");
+  return error != 0 && error != ENOENT ? error : write_existing("/proc/sys/net/ipv4/ip_forward", "1");
 }
 
 static int set_clock(uint64_t ns) {
@@ -126,9 +144,13 @@ static int apply(struct tlvs *values, const char **step) {
         *step = "/etc/hosts";
         error = name_set(NAME_HOSTS, &v, "");
         break;
+      case TAG_ROUTER:
+        *step = "passing packets on";
+        if (is_init && tlv_number(&v) != 0) error = become_router();
+        break;
       case TAG_NIC:
         *step = "a NIC's values";
-        error = nic_count == MAX_NICS || !take_nic(&nics[nic_count++], &v) ? EINVAL : 0;
+        error = nic_count == MAX_NICS || !nic_take(&nics[nic_count++], &v) ? EINVAL : 0;
         break;
       default:
         break;
@@ -143,6 +165,7 @@ static int apply(struct tlvs *values, const char **step) {
 
 void op_identify(uint32_t id, struct tlvs *values) {
   const char *step = "identity";
+  faults_end(); /* a copy begins without those of its original */
   int error = apply(values, &step);
   if (error != 0) reply_fail(id, error, "%s: %s", step, strerror(error));
   else reply_close(id, NULL);

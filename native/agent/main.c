@@ -39,7 +39,7 @@ static void reap(void) {
   int status;
   pid_t pid;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-    if (!exec_reaped(pid, status)) service_reaped(pid, status);
+    if (!exec_reaped(pid, status) && !service_reaped(pid, status)) fault_reaped(pid);
   }
   power_child_gone(pid < 0 && errno == ECHILD);
 }

@@ -61,7 +61,8 @@ void power_child_gone(bool none_left) {
 void power_begin(uint8_t kind, int64_t grace_ms) {
   if (ending != 0) return;
   ending = kind;
-  service_shutdown();
+  faults_end();
+  service_shutdown(grace_ms);
   kill(-1, SIGTERM);
   kill(-1, SIGCONT);
   timer_set(&patience, grace_ms, patience_over);

@@ -47,6 +47,22 @@ enum op {
   OP_FREEZE = 13,
   OP_THAW = 14,
   OP_ROOT = 15,
+  OP_LINK = 20,
+  OP_NICS = 21,
+  OP_FAULT = 22,
+};
+
+enum fault_action {
+  FAULT_BEGIN = 1,
+  FAULT_END = 2,
+  FAULT_STATUS = 3,
+};
+
+enum fault_kind {
+  FAULT_CRASH = 1,
+  FAULT_CPU = 2,
+  FAULT_MEMORY = 3,
+  FAULT_CLOCK = 4,
 };
 
 enum control {
@@ -72,6 +88,15 @@ enum service_state {
   SERVICE_NONE = 0,
   SERVICE_RUNNING = 1,
   SERVICE_EXITED = 2,
+};
+
+/* Spare NICs have these five bytes and their number until they are somebody's. */
+#define SPARE_MAC "\x52\x54\x00\x00\x01"
+#define SPARE_MAC_BYTES 5
+
+enum nic_state {
+  NIC_UP = 0,
+  NIC_SPARE = 1,
 };
 
 enum restart {
@@ -115,6 +140,8 @@ enum tag {
   TAG_GENERATION = 46,
   TAG_BOOT_ID = 47,
   TAG_FRESH_KEYS = 48,
+  TAG_ROUTE = 49,
+  TAG_ROUTER = 50,
   TAG_ARG = 64,
   TAG_CWD = 65,
   TAG_USER = 66,
@@ -124,6 +151,7 @@ enum tag {
   TAG_STDIN = 70,
   TAG_EXIT_CODE = 71,
   TAG_SIGNAL = 72,
+  TAG_SOCKET = 73,
   TAG_PATH = 96,
   TAG_MODE = 97,
   TAG_SIZE = 98,
@@ -157,6 +185,8 @@ enum tag {
   TAG_PROCESSES = 151,
   TAG_CPU_BUSY_MS = 152,
   TAG_CPU_IDLE_MS = 153,
+  TAG_KIND = 160,
+  TAG_AMOUNT = 161,
 };
 
 #endif

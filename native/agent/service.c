@@ -2,14 +2,17 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent.h"
 
 #define LINE_BYTES 16384
+#define STAMP_BYTES 24
 #define LOG_BYTES (128 * 1024)
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MOST_MS 10000
@@ -83,11 +86,23 @@ static void log_add(const uint8_t *data, size_t len) {
   log_len += len;
 }
 
+/* When the lines that follow were read, by our clock: for who asks for the last five minutes. Once for all lines of a read,
+   so it can't outgrow the room that was made for them. */
+static void log_stamp(void) {
+  struct timespec now;
+  char stamp[STAMP_BYTES];
+  clock_gettime(CLOCK_REALTIME, &now);
+  long long ms = (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+  int len = snprintf(stamp, sizeof stamp, "\x1e%lld\x1f", ms);
+  if (len > 0 && len < (int)sizeof stamp) log_add((const uint8_t *)stamp, (size_t)len);
+}
+
 /* Whole lines only, so that stdout and stderr do not cut each other; an endless line goes in parts. */
 static void take_lines(struct output *o, bool ended) {
   uint8_t *end = memrchr(o->line, '\n', o->len);
   size_t len = end == NULL ? 0 : (size_t)(end - o->line) + 1;
   if (ended || (len == 0 && o->len == LINE_BYTES)) len = o->len;
+  if (len > 0) log_stamp();
   log_add(o->line, len);
   if (ended && len > 0 && o->line[len - 1] != '\n') log_add((const uint8_t *)"\n", 1);
   memmove(o->line, o->line + len, o->len - len);
@@ -98,8 +113,8 @@ static void output_event(struct watch *w, uint32_t events) {
   struct output *o = container_of(w, struct output, w);
   (void)events;
   while (w->fd >= 0) {
-    if (log_len + LINE_BYTES + 1 > LOG_BYTES) log_flush();
-    if (log_len + LINE_BYTES + 1 > LOG_BYTES) {
+    if (log_len + STAMP_BYTES + LINE_BYTES + 1 > LOG_BYTES) log_flush();
+    if (log_len + STAMP_BYTES + LINE_BYTES + 1 > LOG_BYTES) {
       log_full = true;
       watch_mod(w, 0);
       return;
@@ -173,6 +188,7 @@ static void start(void) {
   service.pid = sp.pid;
   if (sp.error == 0) return;
   const char *parts[] = {"skerry-agent: ", service.command.argv[0], ": ", strerror(sp.error), "\n"};
+  log_stamp();
   for (size_t i = 0; i < 5; i++) log_add((const uint8_t *)parts[i], strnlen(parts[i], 1024));
   log_flush();
   ended((sp.error == ENOENT ? 127 : 126) << 8);
@@ -189,12 +205,12 @@ static void kill_late(struct timer *t) {
   if (service.pid > 0) kill(-service.pid, SIGKILL);
 }
 
-void service_shutdown(void) {
+void service_shutdown(int64_t grace_ms) {
   timer_clear(&service.again);
   service.stopping = true;
   if (service.pid > 0) {
     kill(-service.pid, SIGTERM);
-    timer_set(&service.kill, STOP_GRACE_MS, kill_late);
+    timer_set(&service.kill, grace_ms, kill_late);
   }
 }
 
@@ -267,7 +283,7 @@ void op_service(uint32_t id, struct tlvs *values) {
       status(id);
       break;
     case SERVICE_STOP:
-      service_shutdown();
+      service_shutdown(STOP_GRACE_MS);
       bytes_free(&service.spec);
       reply_close(id, NULL);
       break;

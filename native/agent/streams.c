@@ -18,7 +18,9 @@ static const struct {
     {OP_IDENTIFY, op_identify}, {OP_EXEC, op_exec},     {OP_PUT, op_put},         {OP_GET, op_get},
     {OP_STAT, op_stat},         {OP_LIST, op_list},     {OP_MOUNT, op_mount},     {OP_UNMOUNT, op_unmount},
     {OP_STATS, op_stats},       {OP_FORWARD, op_forward}, {OP_SERVICE, op_service}, {OP_POWER, op_power},
-    {OP_FREEZE, op_freeze},     {OP_THAW, op_thaw},     {OP_ROOT, op_root},
+    {OP_FREEZE, op_freeze},     {OP_THAW, op_thaw},     {OP_ROOT, op_root},     {OP_LINK, op_link},
+    {OP_FAULT, op_fault},
+    {OP_NICS, op_nics},
 };
 
 void streams_new_session(void) { last_id = 0; }
