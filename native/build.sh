@@ -13,10 +13,11 @@ if ! command -v "$cc" >/dev/null 2>&1; then
 fi
 flags='-std=c11 -O2 -Wall -Wextra -Werror -static -s'
 
-# musl brings no kernel headers (netlink, rtnetlink): the system's, after its own.
-agent_flags="-D_GNU_SOURCE -ffunction-sections -fdata-sections -Wl,--gc-sections -idirafter /usr/include"
+# musl brings no kernel headers (netlink, seccomp): the system's, after its own.
+headers='-idirafter /usr/include'
 multiarch=$("$cc" -print-multiarch 2>/dev/null || true)
-if [ -n "$multiarch" ]; then agent_flags="$agent_flags -idirafter /usr/include/$multiarch"; fi
+if [ -n "$multiarch" ]; then headers="$headers -idirafter /usr/include/$multiarch"; fi
+agent_flags="-D_GNU_SOURCE -ffunction-sections -fdata-sections -Wl,--gc-sections $headers"
 
 # build NAME SOURCE...   with the extra flags in $more
 more=
@@ -36,8 +37,12 @@ case "${1:-all}" in
     more=$agent_flags
     build agent agent/*.c
     ;;
-  vmjail) build vmjail vmjail/*.c ;;
+  vmjail)
+    more=$headers
+    build vmjail vmjail/*.c
+    ;;
   all)
+    more=$headers
     build vmjail vmjail/*.c
     more=$agent_flags
     build agent agent/*.c

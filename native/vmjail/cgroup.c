@@ -230,15 +230,27 @@ void join_cgroup(struct jail *jail, pid_t pid) {
   }
 }
 
+/* Whether the kernel has killed something in the group because it reached its limit (version 1: since Linux 4.13). */
+bool killed_for_memory(const struct jail *jail) {
+  for (int i = 0; i < jail->group_count; i++) {
+    char text[1024];
+    const char *file = jail->is_unified ? "memory.events" : "memory.oom_control";
+    if (!read_value(jail->groups[i].path, file, text, sizeof text)) continue;
+    char *count = strstr(text, "\noom_kill ");
+    if (count != NULL && strtol(count + strlen("\noom_kill "), NULL, 10) > 0) return true;
+  }
+  return false;
+}
+
 /* Removes the groups, and those above them that belong to NAME and have become empty. */
 void remove_cgroup(struct jail *jail) {
   for (int i = 0; i < jail->group_count; i++) {
     char *path = jail->groups[i].path;
     size_t base = strlen(path) - strlen(jail->options.cgroup) - 1;
     empty_group(path);
-    /* The last process' exit may still be under way when it has been waited for. */
-    for (int attempt = 0; rmdir(path) < 0 && errno == EBUSY && attempt < 50; attempt++)
-      nanosleep(&(struct timespec){0, 2000000}, NULL);
+    /* The last process' exit may still be under way when it has been waited for; on a host that is busy for seconds. */
+    for (int attempt = 0; rmdir(path) < 0 && errno == EBUSY && attempt < 150; attempt++)
+      nanosleep(&(struct timespec){0, attempt < 50 ? 2000000 : 30000000}, NULL);
     for (char *slash = strrchr(path, '/'); slash > path + base; slash = strrchr(path, '/')) {
       *slash = '\0';
       if (rmdir(path) < 0) break;

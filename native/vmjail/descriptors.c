@@ -37,7 +37,7 @@ static void give_away(struct jail *jail, struct descriptor *descriptor) {
 }
 
 /* A listening socket that nobody but us may connect to yet. */
-static int bind_socket(struct jail *jail, const char *path, bool *made) {
+int bind_socket(struct jail *jail, const char *path, bool *made) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   struct stat status;
   strcpy(address.sun_path, path); /* its length was checked with the options */
@@ -84,6 +84,7 @@ static void open_file(struct jail *jail, struct descriptor *descriptor) {
   descriptor->fd = open_path(descriptor->path, flags, appends ? &descriptor->made : NULL);
   if (descriptor->fd < 0) fail(jail, "open", errno, "cannot open %s", descriptor->path);
   if (descriptor->made) give_away(jail, descriptor);
+  label_file(jail, descriptor);
 }
 
 void open_descriptors(struct jail *jail) {
@@ -92,6 +93,9 @@ void open_descriptors(struct jail *jail) {
     struct descriptor *descriptor = &options->descriptors[i];
     if (descriptor->mode == 'l') listen_on(jail, descriptor);
     else if (descriptor->mode == 'm') make_object(jail, descriptor);
+    else if (descriptor->mode == 's') open_share(jail, descriptor);
+    else if (descriptor->mode == 'v') open_served(jail, descriptor);
+    else if (descriptor->mode == 'i') open_tap(jail, descriptor);
     else if (descriptor->mode == 't') {
       descriptor->fd = take_object(descriptor->path, descriptor->object);
       if (descriptor->fd < 0) fail(jail, "take", errno, "no memory object '%s' at %s", descriptor->object, descriptor->path);

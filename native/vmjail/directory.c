@@ -185,6 +185,7 @@ void write_exit(struct jail *jail, int status, long max_rss_kib) {
   fprintf(out, ",\"startedAt\":%lld,\"endedAt\":%lld,\"maxRssKib\":%ld,\"stderrTail\":", jail->started_at_ms, now_ms(),
           max_rss_kib);
   json_string(out, tail, tail_length);
+  if (jail->ran_out_of_memory) fputs(",\"ranOutOfMemory\":true", out);
   fputs("}\n", out);
   fclose(out);
   if (write_all(jail->exit_fd, text, length) && ftruncate(jail->exit_fd, (off_t)length) == 0 && fsync(jail->exit_fd) == 0 &&

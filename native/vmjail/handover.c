@@ -19,6 +19,8 @@
 #define LINE_BYTES 65536
 
 static int monitor = -1;
+static bool is_lease; /* what QEMU refuses is printed, and that is all */
+static bool has_begun; /* a command of the caller's was sent */
 
 /* STEP: `usage`, `open` (a file), `take` (an object) or `monitor`. */
 static _Noreturn void give_up(const char *step, int error, const char *what) {
@@ -27,6 +29,8 @@ static _Noreturn void give_up(const char *step, int error, const char *what) {
   printf(",\"reason\":");
   json_string(stdout, strerror(error), strlen(strerror(error)));
   printf(",\"errno\":%d,\"step\":\"%s\"}\n", error, step);
+  /* What was begun is not begun again: not everything may be done twice. */
+  if (is_lease && has_begun) exit(EXIT_SUCCESS);
   exit(strcmp(step, "usage") == 0 ? EXIT_USAGE : EXIT_SETUP);
 }
 
@@ -61,7 +65,7 @@ static void command(const char *text, int fd) {
   if (!send_descriptor(monitor, text, strlen(text), fd)) give_up("monitor", errno, "QEMU does not listen");
   const char *answer = next_answer();
   puts(answer);
-  if (strncmp(answer, "{\"return\"", 9) != 0) exit(EXIT_FAILURE);
+  if (strncmp(answer, "{\"return\"", 9) != 0 && !is_lease) exit(EXIT_FAILURE);
 }
 
 /* 'KEY=PATH:SUFFIX' in place; the path may hold colons. */
@@ -78,8 +82,8 @@ static int open_mode(const char *path, const char *mode) {
   const int common = O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
   if (strcmp(mode, "r") == 0) return open(path, O_RDONLY | common);
   if (strcmp(mode, "rw") == 0) return open(path, O_RDWR | common);
-  /* A new file: what is there already is never written over. */
-  if (strcmp(mode, "new") == 0) return open(path, O_RDWR | O_CREAT | O_EXCL | common, 0600);
+  /* A new file: what is there already is never written over. QEMU takes from a set what has just the rights that it wants. */
+  if (strcmp(mode, "new") == 0) return open(path, O_WRONLY | O_CREAT | O_EXCL | common, 0600);
   errno = EINVAL;
   return -1;
 }
@@ -101,9 +105,10 @@ static void pass(const char *option, char *value) {
   close(fd);
 }
 
-int hand_over(int argc, char **argv) {
+int hand_over(int argc, char **argv, bool of_lease) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   struct timeval time = {ANSWER_TIMEOUT_S, 0};
+  is_lease = of_lease;
   if (strlen(argv[2]) >= sizeof address.sun_path) give_up("usage", ENAMETOOLONG, "a socket's path has at most 107 bytes");
   strcpy(address.sun_path, argv[2]);
   monitor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -125,6 +130,7 @@ int hand_over(int argc, char **argv) {
     if (line == NULL) give_up("open", ENOMEM, "no memory");
     memcpy(line, argv[i], length);
     memcpy(line + length, "\n", 2);
+    has_begun = true;
     command(line, -1);
     free(line);
   }

@@ -29,6 +29,11 @@
 #define F_SEAL_WRITE 8
 #endif
 
+#ifndef FALLOC_FL_PUNCH_HOLE
+#define FALLOC_FL_KEEP_SIZE 1
+#define FALLOC_FL_PUNCH_HOLE 2
+#endif
+
 #define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define KEEPER_TIMEOUT_S 5
 
@@ -38,12 +43,34 @@ void make_object(struct jail *jail, struct descriptor *descriptor) {
     fail(jail, "open", errno, "cannot make the memory object '%s'", descriptor->name);
 }
 
+/*
+ * Gives back the pages that are all zeros: a state that was loaded has put one wherever its guest had never been. What is
+ * mapped is not sealed, so nothing stays mapped; what was a hole is not looked at, for that alone would fill it.
+ */
+static void drop_zeros(int fd) {
+  static const char zeros[4096];
+  off_t from, to = 0;
+  while ((from = lseek(fd, to, SEEK_DATA)) >= 0 && (to = lseek(fd, from, SEEK_HOLE)) > from) {
+    off_t start = from / (off_t)sizeof zeros * (off_t)sizeof zeros, end = to / (off_t)sizeof zeros * (off_t)sizeof zeros;
+    char *data = end > start ? mmap(NULL, (size_t)(end - start), PROT_READ, MAP_SHARED, fd, start) : MAP_FAILED;
+    if (data == MAP_FAILED) continue;
+    for (off_t at = start; at < end;) {
+      off_t zero = at;
+      while (zero < end && memcmp(data + (zero - start), zeros, sizeof zeros) == 0) zero += (off_t)sizeof zeros;
+      if (zero > at) fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, zero - at);
+      at = zero + (off_t)sizeof zeros;
+    }
+    munmap(data, (size_t)(end - start));
+  }
+}
+
 /* Whether all objects are full and sealed now. The child must have ended: a mapping to write is EBUSY to a seal. */
 bool seal_objects(struct jail *jail) {
   for (int i = 0; i < jail->options.descriptor_count; i++) {
     struct descriptor *descriptor = &jail->options.descriptors[i];
     struct stat status;
     if (descriptor->mode != 'm') continue;
+    drop_zeros(descriptor->fd);
     if (fcntl(descriptor->fd, F_ADD_SEALS, SEALS) < 0) return false;
     /* Never filled: the child ended before it got so far. */
     if (fstat(descriptor->fd, &status) < 0 || status.st_size == 0) return false;

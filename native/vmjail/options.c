@@ -50,10 +50,21 @@ static void add_descriptor(struct jail *jail, const char *option, char *text, ch
     descriptor->size = number(jail, option, path, 0, LLONG_MAX);
     return;
   }
+  if (kind == 'i') {
+    if (!is_tap_name(path)) fail(jail, "usage", EINVAL, "%s takes NAME=INTERFACE, sk and a-z or 0-9, at most 15", option);
+    descriptor->path = path;
+    return;
+  }
   if (kind == 't') {
     descriptor->object = cut_suffix(jail, option, path);
     if (descriptor->object[0] == '\0' || strlen(descriptor->object) > 31)
       fail(jail, "usage", EINVAL, "%s takes NAME=SOCKET:OBJECT", option);
+  } else if (kind == 's' || kind == 'v') {
+    const char *mode = cut_suffix(jail, option, path);
+    if (strcmp(mode, "ro") != 0 && strcmp(mode, "rw") != 0)
+      fail(jail, "usage", EINVAL, "the mode of '%s' is neither ro nor rw", descriptor->name);
+    descriptor->readonly = mode[1] == 'o';
+    if (kind == 's') options->has_shares = true;
   } else if (kind == 'f') {
     const char *mode = cut_suffix(jail, option, path);
     if (strcmp(mode, "r") != 0 && strcmp(mode, "rw") != 0 && strcmp(mode, "a") != 0)
@@ -97,6 +108,15 @@ static const char *cgroup_name(struct jail *jail, const char *text) {
   return text;
 }
 
+/* Of a profile or a context: no blank or control character, which would mean more to the kernel. */
+static const char *policy_name(struct jail *jail, const char *option, const char *text) {
+  size_t length = strlen(text);
+  bool good = length > 0 && length <= 100 &&
+              strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:,-") == length;
+  if (!good) fail(jail, "usage", EINVAL, "%s takes at most 100 letters, digits and '._:,-'", option);
+  return text;
+}
+
 static void set_option(struct jail *jail, const char *option, char *value) {
   struct options *o = &jail->options;
   const long long max_id = 4294967294LL; /* 2^32 - 1 means 'unchanged' to setresuid(2) */
@@ -116,9 +136,22 @@ static void set_option(struct jail *jail, const char *option, char *value) {
   else if (strcmp(option, "--cpu-max") == 0) o->cpu_max = number(jail, option, value, 1, 1000000);
   else if (strcmp(option, "--rlimit") == 0) add_rlimit(jail, value);
   else if (strcmp(option, "--huge-pages") == 0) o->no_huge_pages = number(jail, option, value, 0, 1) == 0;
+  else if (strcmp(option, "--apparmor") == 0) o->apparmor = policy_name(jail, option, value);
+  else if (strcmp(option, "--server-apparmor") == 0) o->server_apparmor = policy_name(jail, option, value);
+  else if (strcmp(option, "--selinux") == 0) o->selinux = policy_name(jail, option, value);
+  else if (strcmp(option, "--selinux-own") == 0) o->selinux_own = policy_name(jail, option, value);
+  else if (strcmp(option, "--selinux-read") == 0) o->selinux_read = policy_name(jail, option, value);
+  else if (strcmp(option, "--warning") == 0) warn(jail, "%s", value);
   else if (strcmp(option, "--nice") == 0) o->nice = (int)number(jail, option, value, -20, 19), o->has_nice = true;
   else if (strcmp(option, "--listen") == 0) add_descriptor(jail, option, value, 'l');
   else if (strcmp(option, "--open") == 0) add_descriptor(jail, option, value, 'f');
+  else if (strcmp(option, "--share") == 0) add_descriptor(jail, option, value, 's');
+  else if (strcmp(option, "--served") == 0) add_descriptor(jail, option, value, 'v');
+  else if (strcmp(option, "--server") == 0) {
+    if (o->server_arguments == MAX_SERVER_ARGUMENTS) fail(jail, "usage", E2BIG, "more than %d --server", MAX_SERVER_ARGUMENTS);
+    o->server[o->server_arguments++] = value;
+  }
+  else if (strcmp(option, "--tap") == 0) add_descriptor(jail, option, value, 'i');
   else if (strcmp(option, "--object") == 0) add_descriptor(jail, option, value, 'm');
   else if (strcmp(option, "--take") == 0) add_descriptor(jail, option, value, 't');
   else if (strcmp(option, "--keep") == 0) {

@@ -61,6 +61,7 @@ _Noreturn void fail(struct jail *jail, const char *step, int error, const char *
     kill(jail->child, SIGKILL);
     while (waitpid(jail->child, NULL, 0) < 0 && errno == EINTR) continue;
   }
+  end_servers(jail);
   remove_sockets(jail, true);
   remove_cgroup(jail);
   remove_state_files(jail);

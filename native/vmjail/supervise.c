@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define TERM_GRACE_MS 5000
+#define UNSERVED_GRACE_MS 2000 /* a child that ends lets go of its servers first */
 
 long long monotonic_ms(void) {
   struct timespec time;
@@ -74,12 +75,26 @@ static bool wait_once(struct jail *jail, long long until_ms, long long *written)
   return read_signals(jail);
 }
 
+/* It would wait for ever for a directory that nobody serves any more. */
+static void end_unserved(struct jail *jail, const char *name, long long *written) {
+  char note[128];
+  int length = snprintf(note, sizeof note, "\n[vmjail: the server of %s has ended, so the VM is ended, too]\n", name);
+  keep_output(jail, note, (size_t)length, written);
+  kill(jail->child, SIGKILL);
+}
+
 int supervise(struct jail *jail) {
-  long long written = 0, kill_at = -1;
+  long long written = 0, kill_at = -1, unserved_at = -1;
   /* The log is of this run: emptied only now, so that a failed start leaves the one that explains the last end. */
   if (jail->log_fd >= 0 && ftruncate(jail->log_fd, 0) < 0) written = jail->options.log_cap;
   while (!child_ended(jail)) {
-    if (wait_once(jail, kill_at, &written) && kill_at < 0) {
+    const char *ended = kill_at < 0 ? ended_server(jail) : NULL;
+    if (ended != NULL && unserved_at < 0) unserved_at = monotonic_ms() + UNSERVED_GRACE_MS;
+    if (ended != NULL && monotonic_ms() >= unserved_at) {
+      end_unserved(jail, ended, &written);
+      kill_at = monotonic_ms() + TERM_GRACE_MS;
+    }
+    if (wait_once(jail, kill_at < 0 ? unserved_at : kill_at, &written) && kill_at < 0) {
       kill(jail->child, SIGTERM);
       kill_at = monotonic_ms() + TERM_GRACE_MS;
     }
@@ -90,10 +105,13 @@ int supervise(struct jail *jail) {
   }
   /* Not yet waited for, so its pid, which is its group's too, can't be anybody else's. */
   kill(-jail->child, SIGKILL);
+  end_servers(jail);
   read_output(jail, &written);
   struct rusage usage = {0};
   int status = 0;
   while (wait4(jail->child, &status, 0, &usage) < 0 && errno == EINTR) continue;
+  /* The group takes the count with it. */
+  jail->ran_out_of_memory = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && killed_for_memory(jail);
   remove_cgroup(jail);
   bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0 && kill_at < 0;
   if (jail->keep_fd >= 0 && well && begin_keeping(jail)) {

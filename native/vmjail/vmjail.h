@@ -19,6 +19,8 @@
 #define MAX_RLIMITS 16
 #define MAX_WARNINGS 16
 #define MAX_PEERS 32
+#define MAX_SERVERS 16
+#define MAX_SERVER_ARGUMENTS 32
 #define TAIL_BYTES 2048
 
 /* Exit codes, after sysexits.h: what the launcher tells apart without reading the error line. */
@@ -26,16 +28,36 @@
 #define EXIT_SETUP 71
 #define EXIT_LOCKED 75
 
+/* Of shared directories; linux/mount.h, asm-generic/unistd.h are newer than some libc. Numbers of every architecture. */
+#define NR_OPEN_TREE 428
+#define NR_MOVE_MOUNT 429
+#define NR_OPENAT2 437
+#define NR_MOUNT_SETATTR 442
+#define TREE_CLONE 1
+#define TREE_CLOEXEC O_CLOEXEC
+#define TREE_RECURSIVE 0x8000 /* AT_RECURSIVE */
+#define EMPTY_PATH 0x1000 /* AT_EMPTY_PATH */
+#define MOVE_EMPTY_PATH 4
+#define ATTR_RDONLY 0x1
+#define ATTR_NOSUID 0x2
+#define ATTR_NODEV 0x4
+#define ATTR_NOEXEC 0x8
+#define ATTR_IDMAP 0x100000
+
+struct mount_rule { uint64_t set, clear, propagation, userns_fd; };
+
 /* A keeper's answer to a request for a descriptor; after ANSWER_OK it follows. */
 #define ANSWER_OK 'k'
 #define ANSWER_NONE 'n' /* there is no such object */
 #define ANSWER_BUSY 'b' /* not yet (or no longer) for this */
 
-/* A socket to listen on, a file to open or a memory object, handed to the child under a name. */
+/* A socket to listen on, a file or directory to open or a memory object, handed to the child under a name. */
 struct descriptor {
   char name[32];
-  const char *path;
-  char mode; /* 'l' listen, 'r' read, 'w' read and write, 'a' append, 'm' memory object, 't' taken from a keeper */
+  const char *path; /* of 'i': the interface's name */
+  char mode; /* 'l' listen, 'r' read, 'w' read and write, 'a' append, 'm' memory object, 't' taken from a keeper, 's' shared directory, 'v' one that a server gives, 'i' tap interface */
+  bool readonly, is_mount; /* of 's' and 'v' */
+  int directory_fd, server_fd, userns_fd; /* of 'v', whose server gets them; `fd` is connected to it */
   off_t size; /* of 'm' */
   const char *object; /* of 't': its name there; `path` is the keeper's socket */
   int fd;
@@ -53,7 +75,7 @@ struct peer {
 
 struct options {
   const char *dir;
-  bool has_uid, has_gid, has_nice, no_huge_pages;
+  bool has_uid, has_gid, has_nice, no_huge_pages, has_shares;
   uid_t uid;
   gid_t gid, groups[MAX_GROUPS];
   int group_count, nice;
@@ -62,28 +84,35 @@ struct options {
   struct { int resource; rlim_t value; } rlimits[MAX_RLIMITS];
   int rlimit_count;
   const char *log_path, *keep_path;
+  const char *apparmor, *server_apparmor; /* names of profiles that are loaded */
+  const char *selinux, *selinux_own, *selinux_read; /* contexts: of the process, of files that it writes to, of the others */
   long long log_cap;
   struct descriptor descriptors[MAX_DESCRIPTORS];
   int descriptor_count;
+  char *server[MAX_SERVER_ARGUMENTS + 2]; /* command of the servers; one more is added, and the closing NULL */
+  int server_arguments;
   char **argv;
 };
 
 struct jail {
   struct options options;
   int dir_fd, lock_fd, alive_fd, exit_fd;
-  int signal_fd, log_fd, output_fd; /* output_fd: our end of the child's stdout and stderr */
+  int signal_fd, log_fd, output_fd, output_in; /* output_fd: our end of stdout and stderr of the child and the servers */
   bool log_made;
   int keep_fd; /* listens for those who want an object; -1: nothing is kept */
   bool keep_made, sealed;
   struct peer peers[MAX_PEERS];
   int peer_count;
   pid_t child;
+  struct { pid_t pid; const char *name; } servers[MAX_SERVERS]; /* of shared directories */
+  int server_count;
   unsigned long long start_time, own_start_time; /* field 22 of /proc/PID/stat */
   long long started_at_ms;
   char boot_id[40];
   struct { char path[512]; } groups[4]; /* control groups of the child */
   int group_count;
   bool is_unified;
+  bool ran_out_of_memory;
   char warnings[MAX_WARNINGS][256];
   int warning_count;
   char tail[TAIL_BYTES]; /* ring: the last of the child's output */
@@ -92,6 +121,9 @@ struct jail {
 
 /* options.c */
 void parse_options(struct jail *jail, int argc, char **argv);
+
+/* waiting.c */
+_Noreturn void wait_for_arguments(void);
 
 /* directory.c */
 void lock_directory(struct jail *jail);
@@ -105,9 +137,32 @@ long long now_ms(void);
 
 /* descriptors.c */
 void open_descriptors(struct jail *jail);
+int bind_socket(struct jail *jail, const char *path, bool *made);
 void remove_listeners(struct jail *jail, bool failed);
 void remove_sockets(struct jail *jail, bool failed);
 void close_inherited(void);
+
+/* share.c */
+void open_share(struct jail *jail, struct descriptor *descriptor);
+int open_directory(const char *path);
+int open_user_namespace(const char *uid_map, const char *gid_map);
+
+/* server.c */
+void open_served(struct jail *jail, struct descriptor *descriptor);
+void start_servers(struct jail *jail);
+const char *ended_server(const struct jail *jail);
+void end_servers(struct jail *jail);
+
+/* check.c */
+int check_share(int argc, char **argv);
+
+/* filter.c */
+bool forbid_set_id(void);
+bool forbid_set_id_and_owners(void);
+
+/* tap.c */
+bool is_tap_name(const char *name);
+void open_tap(struct jail *jail, struct descriptor *descriptor);
 
 /* objects.c */
 void make_object(struct jail *jail, struct descriptor *descriptor);
@@ -123,16 +178,39 @@ void serve_peers(struct jail *jail, const struct pollfd *polled);
 bool begin_keeping(struct jail *jail);
 
 /* handover.c */
-int hand_over(int argc, char **argv);
+int hand_over(int argc, char **argv, bool of_lease);
+
+/* after.c */
+int after(int argc, char **argv);
+
+/* relay.c */
+int relay(int argc, char **argv);
+
+/* capture.c */
+int capture(int argc, char **argv);
+
+/* lease.c */
+int lease(int argc, char **argv);
 
 /* cgroup.c */
 void make_cgroup(struct jail *jail);
 pid_t fork_into_cgroup(struct jail *jail, bool *is_in);
 bool enter_cgroup(const struct jail *jail);
 void join_cgroup(struct jail *jail, pid_t pid);
+bool killed_for_memory(const struct jail *jail);
 void remove_cgroup(struct jail *jail);
 
+/* policy.c */
+void label_file(struct jail *jail, const struct descriptor *descriptor);
+bool take_policy(const struct options *options);
+bool take_profile(const char *name);
+
 /* child.c */
+typedef void confine(struct jail *jail, const struct descriptor *served, int channel);
+_Noreturn void fail_step(int channel, const char *step);
+void open_output(struct jail *jail);
+/* Runs ARGV in a process that CONFINE has confined, and returns once it is executed. PID is known before anything can fail. */
+void spawn(struct jail *jail, pid_t *pid, char **argv, confine *confine, const struct descriptor *served);
 void start_child(struct jail *jail);
 
 /* supervise.c */
