@@ -5,6 +5,21 @@
 export type * from './index.ts';
 export * from './channels.ts';
 export { ERROR_KINDS, SkerryError } from './errors.ts';
+export { formatRestart, parseRestart, RESTART_POLICIES, type RestartPolicyName } from './restart.ts';
+export * from './fault-amount.ts';
+export * from './impairment-text.ts';
+export * from './labels.ts';
+export * from './rate.ts';
 export * from './routes.ts';
+export * from './share-text.ts';
 export * from './task-state.ts';
-export { formatBytes, formatDuration, formatMib, parseDurationMs, parseMemoryMib, parseSizeBytes } from './units.ts';
+export {
+  formatBytes,
+  formatDuration,
+  formatMib,
+  formatPercent,
+  parseDurationMs,
+  parseMemoryMib,
+  parsePercent,
+  parseSizeBytes,
+} from './units.ts';

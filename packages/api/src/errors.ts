@@ -6,7 +6,7 @@
 interface ErrorKind {
   /** HTTP status the API answers with. */
   readonly httpStatus: number;
-  /** Exit code of the CLI (`docs/reference/exit-codes.md`). */
+  /** Exit code of the CLI (`docs/reference/errors.md`). */
   readonly exitCode: number;
   readonly title: string;
 }

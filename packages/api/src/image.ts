@@ -2,6 +2,14 @@ import { z } from 'zod';
 import { Name } from './names.ts';
 import { ImageRecipe } from './recipe.ts';
 
+/** Made when they are first needed. `micro-ssh` has an ssh server. */
+export const BuiltInImage = z.enum(['micro', 'micro-ssh']);
+export type BuiltInImage = z.infer<typeof BuiltInImage>;
+
+export function isBuiltIn(image: string): image is BuiltInImage {
+  return BuiltInImage.safeParse(image).success;
+}
+
 /** An image as the API shows it. */
 export const Image = z.object({
   name: z.string(),
@@ -21,8 +29,8 @@ export const Image = z.object({
 export type Image = z.infer<typeof Image>;
 
 export const ImageBuild = z.strictObject({
-  /** `micro` builds our kernel and the base image; a recipe builds an image on top of it. */
-  target: z.union([z.literal('micro'), ImageRecipe]),
+  /** `micro` builds our kernel and the base image; `micro-ssh` and a recipe build an image on top of it. */
+  target: z.union([BuiltInImage, ImageRecipe]),
   name: Name.optional(),
   /** For `micro`: `distro` unpacks the distribution's kernel instead of building ours. */
   kernel: z.enum(['micro', 'distro']).default('micro'),

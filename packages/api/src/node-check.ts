@@ -1,4 +1,8 @@
 import type { NodeSpec } from './node.ts';
+import { isName } from './names.ts';
+import { networkProblems } from './node-check-network.ts';
+import { nicProblems } from './node-check-nics.ts';
+import { replicasOf } from './node-replicas.ts';
 
 /** What no single field can tell: references, cycles, ports twice. Each problem names the path of the field it is about. */
 export interface NodeProblem {
@@ -45,6 +49,12 @@ export function checkNodeSpec(spec: NodeSpec): NodeProblem[] {
       ports.set(key, name);
     }
   }
+  problems.push(
+    ...networkProblems(spec, ports),
+    ...nicProblems(spec),
+    ...impairProblems(spec),
+    ...replicaProblems(spec),
+  );
   const cycle = dependencyCycle(spec);
   if (cycle !== undefined) {
     problems.push({
@@ -52,6 +62,54 @@ export function checkNodeSpec(spec: NodeSpec): NodeProblem[] {
       message: `dependsOn goes in a circle: ${[...cycle, cycle[0]].join(' -> ')}`,
       remedy: 'Take one of these dependencies out.',
     });
+  }
+  return problems;
+}
+
+function impairProblems({ vms, impair = [] }: NodeSpec): NodeProblem[] {
+  return impair.flatMap(({ nic }, index) => {
+    const [vm = '', name = ''] = nic.split(':');
+    const count = vms[vm]?.nics.length;
+    if (count !== undefined && Number(name.slice('eth'.length)) < count) return [];
+    return [
+      {
+        path: ['impair', index, 'nic'],
+        message: count === undefined ? `'${vm}' is no VM of this node` : `${vm} has no ${name}`,
+        remedy: count === undefined ? `Name one of ${Object.keys(vms).join(', ')}.` : `It has eth0 to eth${count - 1}.`,
+      },
+    ];
+  });
+}
+
+/** Replicas have names of their own, and nobody shares an address. */
+function replicaProblems(spec: NodeSpec): NodeProblem[] {
+  const problems: NodeProblem[] = [];
+  for (const [name, vm] of Object.entries(spec.vms)) {
+    const others = replicasOf(name, vm).slice(1);
+    const path = ['vms', name, 'replicas'];
+    const taken = others.find((other) => other in spec.vms);
+    if (taken !== undefined) {
+      problems.push({
+        path,
+        message: `${vm.replicas} replicas of ${name} would have one called '${taken}', which is another VM of this node`,
+        remedy: `Rename that VM, or have fewer replicas of ${name}.`,
+      });
+    }
+    const tooLong = others.find((other) => !isName(other));
+    if (tooLong !== undefined) {
+      problems.push({
+        path,
+        message: `'${tooLong}' would be too long a name`,
+        remedy: `Give ${name} a name of at most 59 characters.`,
+      });
+    }
+    if (others.length > 0 && vm.nics.some(({ address, mac }) => address !== undefined || mac !== undefined)) {
+      problems.push({
+        path,
+        message: `${name} has an address that is fixed, so there can be one of it only`,
+        remedy: 'Leave the address out, or have one replica.',
+      });
+    }
   }
   return problems;
 }

@@ -6,7 +6,7 @@ import type { z } from 'zod';
 export type OperationKind = 'json' | 'task' | 'ndjson' | 'bytes' | 'websocket';
 
 export interface Operation {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** `{vm}` and the like are NAME, NODE/NAME (percent-encoded) or ids. */
   readonly path: string;
   readonly kind: OperationKind;

@@ -4,10 +4,21 @@ import { DoctorItem, HostInfo } from './host.ts';
 import { Image, ImageBuild } from './image.ts';
 import { NodeUp, PlanStep } from './node.ts';
 import type { Operation } from './operation.ts';
+import { SelectorQuery } from './label-schema.ts';
+import { CHANGE_OPERATIONS } from './operations-change.ts';
 import { CLONE_OPERATIONS } from './operations-clone.ts';
-import { Network, Node, Vm } from './resources.ts';
+import { SHARE_OPERATIONS } from './operations-share.ts';
+import { FAULT_OPERATIONS } from './operations-fault.ts';
+import { NIC_OPERATIONS } from './operations-nic.ts';
+import { LIFE_OPERATIONS } from './operations-life.ts';
+import { NETWORK_OPERATIONS } from './operations-network.ts';
+import { NODE_OPERATIONS } from './operations-node.ts';
+import { SECRET_OPERATIONS } from './operations-secret.ts';
+import { KEEP_OPERATIONS } from './operations-keep.ts';
+import { Node, Vm } from './resources.ts';
 import { FileDigest, FileEntry } from './streams.ts';
 import { Task, TaskLogLine } from './task.ts';
+import { StopGracePeriodMs } from './vm-life.ts';
 import { VmCreate } from './vm.ts';
 
 /**
@@ -53,7 +64,14 @@ export const OPERATIONS = {
     result: z.array(DoctorItem),
   },
 
-  'vm.list': { method: 'GET', path: '/vms', kind: 'json', summary: 'All VMs', result: z.array(Vm) },
+  'vm.list': {
+    method: 'GET',
+    path: '/vms',
+    kind: 'json',
+    summary: 'All VMs, or those that a selector of labels matches',
+    query: SelectorQuery,
+    result: z.array(Vm),
+  },
   'vm.create': { method: 'POST', path: '/vms', kind: 'task', summary: 'Make a VM', body: VmCreate, result: Vm },
   'vm.get': { method: 'GET', path: '/vms/{vm}', kind: 'json', summary: 'One VM', result: Vm },
   'vm.start': {
@@ -69,7 +87,8 @@ export const OPERATIONS = {
     path: '/vms/{vm}/stop',
     kind: 'task',
     summary: 'Shut it down; power off if it does not within the time',
-    body: z.strictObject({ timeoutMs: z.int().min(0).max(600_000).default(10_000) }),
+    /** Default: the VM's own `stopGracePeriodMs`. */
+    body: z.strictObject({ timeoutMs: StopGracePeriodMs.optional() }),
     result: Vm,
   },
   'vm.restart': { method: 'POST', path: '/vms/{vm}/restart', kind: 'task', summary: 'Stop and start it', result: Vm },
@@ -104,6 +123,13 @@ export const OPERATIONS = {
     path: '/vms/{vm}/console',
     kind: 'websocket',
     summary: 'Its serial console, past output first',
+    result: z.unknown(),
+  },
+  'vm.connect': {
+    method: 'GET',
+    path: '/vms/{vm}/connect',
+    kind: 'websocket',
+    summary: 'A stream to a port in it, or to its ssh server; its networks have no part in it',
     result: z.unknown(),
   },
   'vm.logs': {
@@ -153,7 +179,14 @@ export const OPERATIONS = {
     result: z.array(FileEntry),
   },
 
-  'node.list': { method: 'GET', path: '/nodes', kind: 'json', summary: 'All nodes', result: z.array(Node) },
+  'node.list': {
+    method: 'GET',
+    path: '/nodes',
+    kind: 'json',
+    summary: 'All nodes, or those that a selector of labels matches',
+    query: SelectorQuery,
+    result: z.array(Node),
+  },
   'node.get': { method: 'GET', path: '/nodes/{node}', kind: 'json', summary: 'One node', result: Node },
   'node.plan': {
     method: 'POST',
@@ -183,12 +216,22 @@ export const OPERATIONS = {
     path: '/nodes/{node}',
     kind: 'task',
     summary: 'Stop and delete all of it',
+    query: z.strictObject({ force: queryFlag }),
     result: z.object({}),
   },
 
+  ...NODE_OPERATIONS,
+  ...CHANGE_OPERATIONS,
   ...CLONE_OPERATIONS,
+  ...SHARE_OPERATIONS,
+  ...NIC_OPERATIONS,
+  ...LIFE_OPERATIONS,
+  ...FAULT_OPERATIONS,
 
-  'network.list': { method: 'GET', path: '/networks', kind: 'json', summary: 'All networks', result: z.array(Network) },
+  ...SECRET_OPERATIONS,
+  ...KEEP_OPERATIONS,
+
+  ...NETWORK_OPERATIONS,
 
   'image.list': { method: 'GET', path: '/images', kind: 'json', summary: 'All images', result: z.array(Image) },
   'image.get': { method: 'GET', path: '/images/{image}', kind: 'json', summary: 'One image', result: Image },

@@ -33,6 +33,8 @@ export const ImageRecipe = z.strictObject({
   name: Name,
   from: From.default('micro'),
   packages: z.array(PackageName).max(512).default([]),
+  /** With an ssh server for `skerry ssh`, and what scp and rsync need at this end. Absent: without. */
+  ssh: z.literal(true).optional(),
   files: z
     .array(z.strictObject({ path: GuestPath, contentBase64: z.base64(), mode: FileMode.default(0o644) }))
     .max(1024)
@@ -82,6 +84,7 @@ export const RecipeFile = z.strictObject({
   name: Name,
   from: From,
   packages: z.array(PackageName).max(512).optional(),
+  ssh: z.boolean().optional(),
   files: z.array(RecipeFileEntry).max(1024).optional(),
   run: z.array(RunLine).max(256).optional(),
   size: memorySize('512Mi or 2Gi').optional(),
@@ -113,6 +116,7 @@ export async function normaliseRecipe(
     name: file.name,
     from: file.from,
     packages: file.packages ?? [],
+    ...(file.ssh === true ? { ssh: true } : {}),
     files,
     run: file.run ?? [],
     ...(file.size === undefined ? {} : { sizeMib: file.size }),

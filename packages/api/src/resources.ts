@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { FaultSpec, FaultStatus } from './fault.ts';
 import { NetworkSpec, NetworkStatus } from './network.ts';
 import { NodeSpec, NodeStatus } from './node.ts';
 import { resourceSchema } from './resource.ts';
@@ -12,3 +13,5 @@ export const Node = resourceSchema('node', NodeSpec, NodeStatus);
 export type Node = z.infer<typeof Node>;
 export const Network = resourceSchema('network', NetworkSpec, NetworkStatus);
 export type Network = z.infer<typeof Network>;
+export const Fault = resourceSchema('fault', FaultSpec, FaultStatus);
+export type Fault = z.infer<typeof Fault>;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { GuestPath } from './names.ts';
+import { Port } from './port.ts';
 import { ArgvSchema, Env } from './vm.ts';
 
 /** What is said on the WebSockets of `channels.ts`, and of files. */
@@ -44,6 +45,33 @@ export type ExecControl = z.infer<typeof ExecControl>;
 
 export type ExecReply =
   | { readonly type: 'exit'; readonly exitCode: number | null; readonly signal: string | null }
+  | { readonly type: 'error'; readonly error: import('./errors.ts').ErrorBody };
+
+/** The user of a guest: a name, so that it is nothing else to a shell or a path. */
+const GuestUser = z.string().regex(/^[a-z_][a-z0-9_.-]{0,31}$/i, { message: 'not the name of a user in a guest' });
+
+/** One line of an authorized_keys file, without options. */
+const PublicKey = z
+  .string()
+  .max(1024)
+  .regex(/^ssh-ed25519 [A-Za-z0-9+/=]+(?: [\w.@-]+)?$/, { message: 'not an Ed25519 public key' });
+
+/** Where a stream of `vm.connect` leads to: a TCP port of the guest's own (127.0.0.1), or a session of its ssh server. */
+export const ConnectRequest = z.discriminatedUnion('to', [
+  z.strictObject({ to: z.literal('port'), port: Port }),
+  z.strictObject({
+    to: z.literal('ssh'),
+    user: GuestUser.default('root'),
+    /** May log in as this user from now on. */
+    publicKey: PublicKey,
+  }),
+]);
+export type ConnectRequest = z.infer<typeof ConnectRequest>;
+export type ConnectRequestInput = z.input<typeof ConnectRequest>;
+
+export type ConnectReply =
+  /** `hostKeys`: of an ssh server, as in a known_hosts file: `ssh-ed25519 AAAA...` */
+  | { readonly type: 'open'; readonly hostKeys: readonly string[] }
   | { readonly type: 'error'; readonly error: import('./errors.ts').ErrorBody };
 
 export const FileEntry = z.object({

@@ -14,6 +14,8 @@ export const TemplateShape = z.object({
   memoryMib: z.int(),
   disks: z.int(),
   nics: z.int(),
+  /** Directories of the host; absent: none. */
+  shares: z.int().optional(),
   kernel: z.enum(['micro', 'distro']),
   machine: z.string(),
   accelerator: z.enum(['kvm', 'tcg']),

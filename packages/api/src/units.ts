@@ -79,3 +79,18 @@ export function formatDuration(ms: number): string {
   if (hours < 48) return `${hours}h${String(minutes % 60).padStart(2, '0')}m`;
   return `${Math.floor(hours / 24)}d`;
 }
+
+/** '1%' -> 0.01; '0.5' -> 0.5; '150%' -> 1.5. @throws SkerryError `invalid` */
+export function parsePercent(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*(%?)$/.exec(text.trim());
+  if (match === null) {
+    throw new SkerryError('invalid', `'${text}' is not a share`, { remedy: 'Write a percentage, such as 1% or 0.5%.' });
+  }
+  // By shifting the point of the text: 0.07 / 100 is not the number that 0.0007 is.
+  return match[2] === '%' ? Number(`${match[1]}e-2`) : Number(match[1]);
+}
+
+/** 0.01 -> '1%' */
+export function formatPercent(share: number): string {
+  return `${Number((share * 100).toPrecision(6))}%`;
+}

@@ -7,6 +7,7 @@ const Bytes = z.int().min(0);
 export const VmUsage = z.object({
   id: z.string(),
   name: z.string(),
+  title: z.string().optional(),
   state: z.string(),
   /** CPU time of its process since it started, all threads. */
   cpuMs: z.number(),

@@ -1,5 +1,13 @@
 import { z } from 'zod';
+import { VmFault } from './fault.ts';
+import { LabelsInput, Title } from './label-schema.ts';
 import { GuestPath, Name } from './names.ts';
+import { Route } from './network.ts';
+import { checkNic, DeclaredNic, MAX_NICS, Nic, NicStatus } from './nic.ts';
+import { Shares, ShareStatus } from './share.ts';
+import { Autostart, RestartPolicy, StopGracePeriodMs, VmRecovery } from './vm-life.ts';
+import { EnvName, SecretUses } from './secret.ts';
+import { Port } from './port.ts';
 
 /** What a VM is asked to be, and what it is. */
 
@@ -7,8 +15,6 @@ export const MAX_CPUS = 64;
 export const MIN_MEMORY_MIB = 32;
 export const MAX_MEMORY_MIB = 1024 * 1024;
 
-const Port = z.int().min(1).max(65_535);
-const EnvName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { message: 'not a name of an environment variable' });
 const NoNul = z.string().regex(/^[^\0]*$/, { message: 'a NUL byte can not be passed' });
 export const Env = z.record(EnvName, NoNul);
 export const ArgvSchema = z.array(NoNul).min(1).max(4096);
@@ -51,17 +57,6 @@ export const Forward = z.strictObject({
 });
 export type Forward = z.infer<typeof Forward>;
 
-export const Nic = z.strictObject({
-  network: Name,
-  mac: z
-    .string()
-    .regex(/^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/)
-    .optional(),
-  /** Without one, the network's next free address; it stays until the VM is deleted. */
-  address: z.ipv4().optional(),
-});
-export type Nic = z.infer<typeof Nic>;
-
 /** `suspended`: its memory is on disk, it has no process. */
 export const Power = z.enum(['running', 'paused', 'stopped', 'suspended']);
 export type Power = z.infer<typeof Power>;
@@ -81,18 +76,33 @@ export const VmSpec = z.strictObject({
   kernel: z.enum(['auto', 'micro', 'distro']).default('auto'),
   env: Env.default({}),
   files: z.array(GuestFile).max(256).default([]),
+  /** By name: the values are given to the guest at each start, and are nowhere else. */
+  secrets: SecretUses.optional(),
   /** A long-running process that the agent keeps; the image's when absent. */
   command: ArgvSchema.optional(),
   health: HealthCheck.optional(),
   nics: z
     .array(Nic)
-    .max(8)
+    .max(MAX_NICS)
     .default([{ network: 'default' }]),
   forwards: z.array(Forward).max(64).default([]),
+  /** `router`: it passes on what is not for itself, and may send from addresses that are not its own. */
+  role: z.enum(['router']).optional(),
+  /** Beside those that its networks tell it. */
+  routes: z.array(Route).max(64).optional(),
+  /** Directories of the host that the guest sees. */
+  shares: Shares.optional(),
   /** Boots, even where a template would start it sooner. */
   cold: z.boolean().default(false),
   /** Deleted once it stops. */
   ephemeral: z.boolean().default(false),
+  restart: RestartPolicy.optional(),
+  /** Default 10,000. */
+  stopGracePeriodMs: StopGracePeriodMs.optional(),
+  /** Of a VM that belongs to no node; default `last`. */
+  autostart: Autostart.optional(),
+  /** Deleted only with `force`. */
+  protected: z.boolean().optional(),
   /** The power state that is wanted; the controller converges to it. */
   power: Power.default('stopped'),
   /** Raised by `restart`: a VM whose status has a lower one is started anew. */
@@ -132,9 +142,16 @@ export const StartReport = z.object({
   totalMs: z.number(),
   /** One after the other: they sum to the total. */
   phases: z.array(StartPhase),
+  /** Its health check has not been good yet: the phase `health` is still to come. */
+  awaitsHealth: z.boolean().optional(),
   kernel: z.enum(['micro', 'distro']),
   accelerator: z.enum(['kvm', 'tcg']),
   machine: z.string(),
+  /** The shape it has since then; what it is asked to be can be another, for its next start. */
+  cpus: z.int().optional(),
+  memoryMib: z.int().optional(),
+  /** Devices for NICs that its machine has, plugged or spare; absent: one for each NIC that it started with. */
+  nicDevices: z.int().optional(),
 });
 export type StartReport = z.infer<typeof StartReport>;
 
@@ -148,9 +165,6 @@ export const VmExit = z.object({
 });
 export type VmExit = z.infer<typeof VmExit>;
 
-export const NicStatus = z.object({ network: z.string(), mac: z.string(), address: z.string() });
-export type NicStatus = z.infer<typeof NicStatus>;
-
 export const VmStatus = z.object({
   state: VmState,
   health: VmHealth,
@@ -158,15 +172,26 @@ export const VmStatus = z.object({
   /** Why it is not what is wanted, if so. */
   message: z.string().optional(),
   nics: z.array(NicStatus),
-  agent: z.object({ connected: z.boolean(), version: z.string(), kernel: z.string() }).optional(),
+  agent: z
+    .object({ connected: z.boolean(), version: z.string(), kernel: z.string(), protocol: z.int().optional() })
+    .optional(),
   process: z.object({ pid: z.int(), startTime: z.string(), uid: z.int().optional() }).optional(),
   /** What this machine can't give it: an entry per lack of confinement. */
   warnings: z.array(z.string()),
   imageDigest: z.string().optional(),
+  /** The image that its disk was made from before; that disk is kept until it is certain that the VM works with another. */
+  previous: z.object({ image: z.string(), imageDigest: z.string() }).optional(),
   start: StartReport.optional(),
+  /** What its process has of the host's directories, in the order of its devices. */
+  shares: z.array(ShareStatus).optional(),
   /** When its memory was saved, of one that is suspended. */
   suspendedAt: z.iso.datetime().optional(),
   exit: VmExit.optional(),
+  /** What its end will be called, of one that is being ended because its command has ended. */
+  ending: VmExit.pick({ kind: true, reason: true }).optional(),
+  recovery: VmRecovery.optional(),
+  /** What is made to go wrong with it on purpose. */
+  faults: z.array(VmFault).optional(),
   /** spec.restarts as of the last start. */
   restarts: z.int(),
 });
@@ -174,20 +199,36 @@ export type VmStatus = z.infer<typeof VmStatus>;
 
 export const VmCreate = z.strictObject({
   name: Name,
-  title: z.string().max(256).optional(),
+  title: Title.optional(),
   image: Name.default('micro'),
   cpus: VmSpec.shape.cpus.default(1),
   memoryMib: VmSpec.shape.memoryMib.optional(),
   diskMib: VmSpec.shape.diskMib,
   kernel: VmSpec.shape.kernel,
   env: VmSpec.shape.env,
+  secrets: VmSpec.shape.secrets,
+  files: VmSpec.shape.files,
   command: VmSpec.shape.command,
   health: VmSpec.shape.health,
   forwards: VmSpec.shape.forwards,
-  network: Name.default('default'),
+  role: VmSpec.shape.role,
+  routes: VmSpec.shape.routes,
+  shares: VmSpec.shape.shares,
+  /** Default: `default`. */
+  network: Name.optional(),
+  /** A NIC on each of these instead. */
+  networks: z.array(Name).max(MAX_NICS).optional(),
+  /** Or its NICs in full. */
+  nics: z.array(DeclaredNic.superRefine(checkNic)).max(MAX_NICS).optional(),
   cold: VmSpec.shape.cold,
   ephemeral: VmSpec.shape.ephemeral,
-  labels: z.record(z.string().max(63), z.string().max(63)).default({}),
+  restart: VmSpec.shape.restart,
+  stopGracePeriodMs: VmSpec.shape.stopGracePeriodMs,
+  autostart: VmSpec.shape.autostart,
+  protected: VmSpec.shape.protected,
+  /** With an ssh server: `micro` becomes `micro-ssh`; another image has to have one. */
+  ssh: z.boolean().default(false),
+  labels: LabelsInput.default({}),
   start: z.boolean().default(false),
 });
 export type VmCreate = z.infer<typeof VmCreate>;

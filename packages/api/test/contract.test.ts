@@ -10,11 +10,14 @@ import {
   OPERATIONS,
   parseDurationMs,
   parseMemoryMib,
+  parseShare,
+  parseRestart,
   parseSizeBytes,
   routeOf,
   ROUTES,
   SkerryError,
   VmCreate,
+  vmFileJsonSchema,
 } from '../src/index.ts';
 
 const noParts = { sources: new Map(), recipes: new Map() };
@@ -46,6 +49,39 @@ describe('units', () => {
   ])('%s is %d ms', (text, ms) => expect(parseDurationMs(text)).toBe(ms));
 });
 
+describe('shares', () => {
+  test.each([
+    ['./src:/mnt/src', { hostPath: './src', guestPath: '/mnt/src' }],
+    ['/a b:/mnt/x:ro', { hostPath: '/a b', guestPath: '/mnt/x', readonly: true }],
+    ['src:/x:rw', { hostPath: 'src', guestPath: '/x' }],
+    ['C:src:/x', { hostPath: 'C:src', guestPath: '/x' }],
+    ['src:/x:virtiofs', { hostPath: 'src', guestPath: '/x', how: 'virtiofs' }],
+    ['src:/x:ro,virtiofs', { hostPath: 'src', guestPath: '/x', readonly: true, how: 'virtiofs' }],
+    ['src:/x:9p,rw', { hostPath: 'src', guestPath: '/x', how: '9p' }],
+  ])('%s', (text, share) => expect(parseShare(text)).toEqual(share));
+  test.each([
+    '',
+    ':',
+    './src',
+    './src:',
+    ':/mnt',
+    './src:mnt',
+    './src:/mnt:rx',
+    './src:/a:/b:ro:ro',
+    'a:/b:ro,rw',
+    'a:/b:9p,virtiofs',
+  ])('%j is none', (text) => {
+    const wrong = expect.objectContaining({ code: 'invalid', remedy: expect.stringMatching(/^Write /) });
+    expect(() => parseShare(text)).toThrow(wrong);
+  });
+  test('in a node file, relative to it', () => {
+    const parsed = file({ vms: { web: { shares: ['./src:/mnt/src:ro'] } } });
+    const spec = NodeSpec.parse(nodeSpecOf(parsed.data!, { ...noParts, absolute: (path) => `/node/${path.slice(2)}` }));
+    expect(spec.vms['web']?.shares).toEqual([{ hostPath: '/node/src', guestPath: '/mnt/src', readonly: true }]);
+    expect(file({ vms: { web: { shares: ['./src'] } } }).error?.issues[0]?.message).toMatch(/write \.\/src/);
+  });
+});
+
 describe('names', () => {
   test.each(['web', 'a', 'a-1', 'x'.repeat(63)])('%s is a name', (name) => {
     expect(VmCreate.safeParse({ name }).success).toBe(true);
@@ -61,6 +97,35 @@ test.each([
   [{ unknown: 1 }, 'Unrecognized key'],
 ])('%j is refused in words', (change, message) => {
   expect(VmCreate.safeParse({ name: 'web', ...change }).error?.issues[0]?.message).toContain(message);
+});
+
+describe('restart policies', () => {
+  test.each([
+    ['never', { policy: 'never' }],
+    ['always', { policy: 'always' }],
+    ['on-failure:5', { policy: 'on-failure', maxTries: 5 }],
+  ])('%s', (text, policy) => expect(parseRestart(text)).toEqual(policy));
+  test.each(['', 'no', 'on-failure:', 'on-failure:0', 'on-failure:-1', 'always:1:2', 'never:1', 'Always'])(
+    '%j is none',
+    (text) => expect(() => parseRestart(text)).toThrow(SkerryError),
+  );
+
+  test('in a node file: short, in full, and by default', () => {
+    const vms = {
+      a: { restart: 'always', stopGracePeriod: '30s' },
+      b: { restart: { policy: 'on-failure', maxTries: 2, backoff: '500ms' } },
+      c: {},
+    };
+    const spec = NodeSpec.parse(
+      nodeSpecOf(file({ autostart: 'off', defaults: { restart: 'on-failure:3' }, vms }).data!, noParts),
+    );
+    expect(spec.autostart).toBe('off');
+    expect(spec.vms['a']).toMatchObject({ restart: { policy: 'always', backoffMs: 1000 }, stopGracePeriodMs: 30_000 });
+    expect(spec.vms['b']?.restart).toEqual({ policy: 'on-failure', maxTries: 2, backoffMs: 500 });
+    expect(spec.vms['c']?.restart).toEqual({ policy: 'on-failure', maxTries: 3, backoffMs: 1000 });
+    const refused = JSON.stringify(file({ vms: { a: { restart: 'sometimes' } } }).error?.issues);
+    expect(refused).toContain('never, on-failure, always or on-failure:5');
+  });
 });
 
 describe('the node file', () => {
@@ -112,6 +177,51 @@ describe('the node file', () => {
     expect(problems[0]?.remedy).toBeTruthy();
   });
 
+  test('links are networks of their own, and their NICs come after those of networks', () => {
+    const vms = { r1: { networks: ['a', 'b'] }, r2: {}, r3: {} };
+    const links = [
+      ['r1:eth3', 'r2:eth1'],
+      ['r3:eth1', 'r1:eth2'],
+    ];
+    const parsed = file({ vms, links, networks: { a: null, b: null, default: null }, forward: [] });
+    const spec = NodeSpec.parse(nodeSpecOf(parsed.data!, noParts));
+    expect(checkNodeSpec(spec)).toEqual([]);
+    const nics = spec.vms['r1']?.nics.map(({ network, index }) => [network, index]);
+    expect(nics).toEqual([
+      ['a', undefined],
+      ['b', undefined],
+      ['r3-eth1-r1-eth2', undefined],
+      ['r1-eth3-r2-eth1', undefined],
+    ]);
+    expect(spec.vms['r2']?.nics.map(({ network }) => network)).toEqual(['default', 'r1-eth3-r2-eth1']);
+    expect(spec.networks['r1-eth3-r2-eth1']).toMatchObject({ mode: 'link' });
+    const several = { ...spec, vms: { ...spec.vms, r2: { ...spec.vms['r2']!, replicas: 2 } } };
+    expect(checkNodeSpec(several)[0]?.message).toContain('there can be one of it only');
+  });
+
+  test.each([
+    [[['web:eth1', 'nobody:eth1']], "'nobody' is no VM"],
+    [[['web:eth0', 'db:eth1']], 'eth0 is on default: call the links of web eth1'],
+    [[['web:eth2', 'db:eth1']], 'call the links of web eth1, each once'],
+    [
+      [
+        ['web:eth1', 'db:eth1'],
+        ['db:eth1', 'web:eth2'],
+      ],
+      'call the links of db eth1, eth2, each once',
+    ],
+    [[['web:1', 'db:eth1']], 'write VM:NIC'],
+  ])('the links %j are refused: %s', (links, message) => {
+    const wrong = file({ vms: { web: {}, db: {} }, links, forward: [] });
+    expect(JSON.stringify(wrong.error?.issues)).toContain(message);
+  });
+
+  test('both ends of a link at one VM are no link', () => {
+    const same = file({ vms: { web: {} }, links: [['web:eth1', 'web:eth2']], forward: [] });
+    const problems = checkNodeSpec(NodeSpec.parse(nodeSpecOf(same.data!, noParts)));
+    expect(problems[0]?.message).toContain('is between web and web');
+  });
+
   test('has a JSON Schema that names its fields', () => {
     expect(Object.keys((nodeFileJsonSchema() as { properties: object }).properties)).toEqual(
       expect.arrayContaining(['apiVersion', 'name', 'defaults', 'vms', 'forward']),
@@ -119,9 +229,12 @@ describe('the node file', () => {
   });
 });
 
-test('the JSON Schema in docs/reference is that of the contract', async () => {
-  const written = await readFile(new URL('../../../docs/reference/node-file.schema.json', import.meta.url), 'utf8');
-  expect(JSON.parse(written), 'npm run reference writes it').toEqual(JSON.parse(JSON.stringify(nodeFileJsonSchema())));
+test.each([
+  ['node-file', nodeFileJsonSchema],
+  ['vm-file', vmFileJsonSchema],
+])('the JSON Schema %s in docs/reference is that of the contract', async (name, schema) => {
+  const written = await readFile(new URL(`../../../docs/reference/${name}.schema.json`, import.meta.url), 'utf8');
+  expect(JSON.parse(written), 'npm run reference writes it').toEqual(JSON.parse(JSON.stringify(schema())));
 });
 
 describe('operations', () => {

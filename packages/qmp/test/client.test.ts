@@ -2,7 +2,7 @@ import { duplexPair } from 'node:stream';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
-import fc from 'fast-check';
+import * as fc from '@skerry/testkit/properties';
 import { describe, expect, it } from 'vitest';
 import { QmpClient, QmpError, type QmpEvent } from '@skerry/qmp';
 import { connected, GREETING, Peer } from './peer.ts';
