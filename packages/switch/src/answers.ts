@@ -1,20 +1,14 @@
-import { BROADCAST_IPV4, BROADCAST_MAC, formatIpv4, inCidr, parseIpv4 } from './address.ts';
+import { BROADCAST_IPV4, BROADCAST_MAC } from './address.ts';
+import { backwards6 } from './answers6.ts';
 import { arpReply, readArp } from './packets/arp.ts';
+import type { DhcpLeases } from './dhcp-leases.ts';
 import { answerDhcp, DHCP_CLIENT_PORT, DHCP_SERVER_PORT, readDhcpRequest } from './packets/dhcp.ts';
-import {
-  addressOfReverseName,
-  dnsReply,
-  RCODE,
-  readDnsQuery,
-  TYPE_A,
-  TYPE_ANY,
-  TYPE_PTR,
-  type DnsQuery,
-} from './packets/dns.ts';
-import { readMac } from './packets/ethernet.ts';
+import { dnsReply, RCODE, readDnsQuery, type DnsQuery } from './packets/dns.ts';
+import { ETHERTYPE_IPV6, readMac, readUint16 } from './packets/ethernet.ts';
+import { readIpv6 } from './packets/ipv6.ts';
 import { echoReply } from './packets/icmp.ts';
 import { ipv4Frame, PROTOCOL_ICMP, readIpv4, type Ends } from './packets/ipv4.ts';
-import { readUdp, udpFrame } from './packets/udp.ts';
+import { MAX_UDP6_PAYLOAD_BYTES, readUdp, readUdp6, udpFrame, udpFrame6 } from './packets/udp.ts';
 import type { PortEntry, SegmentTable } from './table.ts';
 
 /** What the gateway itself says to guests. Pure: a frame in, a frame out; undefined: nothing to say. */
@@ -35,12 +29,20 @@ export function answerIcmpFrame(frame: Buffer): Buffer | undefined {
   return ipv4Frame(backwards(frame, packet.source, packet.destination), PROTOCOL_ICMP, reply);
 }
 
-export function answerDhcpFrame(table: SegmentTable, port: PortEntry, frame: Buffer): Buffer | undefined {
+/** @param leases of the segment's range, for ports that have no address of their own */
+export function answerDhcpFrame(
+  table: SegmentTable,
+  port: PortEntry,
+  frame: Buffer,
+  leases?: DhcpLeases,
+): Buffer | undefined {
   const packet = readIpv4(frame);
   const datagram = packet === undefined ? undefined : readUdp(packet);
   const request = datagram === undefined ? undefined : readDhcpRequest(datagram.payload);
-  if (request === undefined || request.clientMac !== port.mac || port.lease === undefined) return undefined;
-  const reply = answerDhcp(request, port.lease);
+  if (request === undefined || request.clientMac !== port.mac) return undefined;
+  const fromRange = port.rangeLease === undefined ? undefined : leases?.answer(request, table.gateway);
+  const lease = fromRange === undefined ? port.lease : { ...port.rangeLease!, address: fromRange };
+  const reply = lease === undefined ? undefined : answerDhcp(request, lease);
   if (reply === undefined) return undefined;
   // A client without an address takes what is sent to its MAC; the flag says that it can't (RFC 2131 section 4.1).
   const broadcast = (request.flags & 0x8000) !== 0;
@@ -62,6 +64,7 @@ export interface DnsRequest {
 }
 
 export function readDnsFrame(frame: Buffer): DnsRequest | undefined {
+  if (readUint16(frame, 12) === ETHERTYPE_IPV6) return readDnsFrame6(frame);
   const packet = readIpv4(frame);
   const datagram = packet === undefined ? undefined : readUdp(packet);
   const query = datagram === undefined ? undefined : readDnsQuery(datagram.payload);
@@ -74,33 +77,21 @@ export function readDnsFrame(frame: Buffer): DnsRequest | undefined {
   };
 }
 
-/** @returns our answer, or `forward` when the name is for others to know */
-export function answerDns(table: SegmentTable, query: DnsQuery, message: Buffer): Buffer | 'forward' {
-  const addresses = table.names.get(query.name);
-  if (addresses !== undefined) {
-    const wanted = query.type === TYPE_A || query.type === TYPE_ANY;
-    // Any other type of a name that exists: no error and no record (RFC 2308 section 2.2), so that no one waits for AAAA.
-    const records = wanted ? addresses.map((address) => ({ type: TYPE_A, address }) as const) : [];
-    return dnsReply(query, message, { rcode: RCODE.ok, records, authoritative: true });
-  }
-  const reverse = addressOfReverseName(query.name);
-  const address = reverse === undefined ? undefined : parseIpv4(reverse);
-  if (reverse !== undefined && address !== undefined && inCidr(table.subnet, address)) {
-    const name = table.reverse.get(formatIpv4(address));
-    if (name === undefined) return noSuchName(query, message);
-    const records = query.type === TYPE_PTR || query.type === TYPE_ANY ? [{ type: TYPE_PTR, name } as const] : [];
-    return dnsReply(query, message, { rcode: RCODE.ok, records, authoritative: true });
-  }
-  if (table.domain !== undefined && (query.name === table.domain || query.name.endsWith(`.${table.domain}`))) {
-    return noSuchName(query, message);
-  }
-  // A name without a dot is a machine of the segment or nothing: it is not told to the outside.
-  if (query.name !== '' && !query.name.includes('.')) return noSuchName(query, message);
-  return table.upstreamDns.length > 0 ? 'forward' : dnsReply(query, message, { rcode: RCODE.refused });
-}
-
-function noSuchName(query: DnsQuery, message: Buffer): Buffer {
-  return dnsReply(query, message, { rcode: RCODE.noSuchName, authoritative: true });
+function readDnsFrame6(frame: Buffer): DnsRequest | undefined {
+  const packet = readIpv6(frame);
+  const datagram = packet === undefined ? undefined : readUdp6(packet);
+  const query = datagram === undefined ? undefined : readDnsQuery(datagram.payload);
+  if (packet === undefined || datagram === undefined || query === undefined) return undefined;
+  const { payload: message, sourcePort, destinationPort } = datagram;
+  return {
+    query,
+    message,
+    reply: (answer) => {
+      const fits = answer.length <= MAX_UDP6_PAYLOAD_BYTES;
+      const fitting = fits ? answer : dnsReply(query, message, { rcode: RCODE.ok, truncated: true });
+      return udpFrame6(backwards6(frame, packet), destinationPort, sourcePort, fitting);
+    },
+  };
 }
 
 function backwards(frame: Buffer, source: number, destination: number): Ends {

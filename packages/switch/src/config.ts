@@ -1,6 +1,26 @@
 import { isIP } from 'node:net';
 import { inCidr, parseCidr, parseIpv4, parseMac } from './address.ts';
-import { SwitchError } from './error.ts';
+import { autoconfiguredOf, formatIpv6, parseCidr6, parseIpv6 } from './address6.ts';
+import {
+  address,
+  array,
+  boolean,
+  distinct,
+  DNS_NAME,
+  fail,
+  ipv4,
+  list,
+  mac,
+  matching,
+  object,
+  oneOf,
+  optional,
+  socketPath,
+  text,
+} from './config-checks.ts';
+import { parsePortImpairments } from './config-impair.ts';
+import { parsePartition } from './partition.ts';
+import { parsePortRules, parseSegmentRules } from './config-rules.ts';
 
 /** The whole desired state of a switch, as `sync` takes it. */
 
@@ -18,13 +38,89 @@ export interface Segment {
   readonly gatewayMac: string;
   /** VMs answer to NAME and to NAME.domain. */
   readonly domain?: string | undefined;
-  /** The unix stream socket of the way out; absent: isolated. */
-  readonly egress?: { readonly socketPath: string } | undefined;
-  /** Addresses or CIDR ranges that guests do not reach through the way out. */
+  /** The unix stream socket of the way out, and whether it leads out in IPv6, too; absent: isolated. */
+  readonly egress?: { readonly socketPath: string; readonly ipv6?: boolean | undefined } | undefined;
+  /** Addresses or CIDR ranges, IPv4 or IPv6, that guests do not reach through the way out. */
   readonly hostAddresses: readonly string[];
   /** Asked for names that are not ours; none: they are refused. */
   readonly upstreamDns: readonly string[];
   readonly ports: readonly SegmentPort[];
+  /** `link`: a wire. What one of its two ports sends the other gets, unread; there is no gateway. Default `lan`. */
+  readonly kind?: 'lan' | 'link' | undefined;
+  /** `fd00:50::/64`, and the gateway's address in it. */
+  readonly ipv6?: { readonly subnet: string; readonly gateway: string } | undefined;
+  /** Default 1500. */
+  readonly mtu?: number | undefined;
+  readonly acl?: SegmentAcl | undefined;
+  /** What DHCP gives to ports that have no address of their own. */
+  readonly dhcpRange?: { readonly from: string; readonly to: string } | undefined;
+  /** Told by DHCP (RFC 3442). */
+  readonly routes?: readonly { readonly to: string; readonly via: string }[] | undefined;
+  /** UDP ports of the host that lead to a guest. */
+  readonly udpForwards?: readonly UdpForward[] | undefined;
+  /** Those whose time has not come yet; all of them count. */
+  readonly partitions?: readonly SegmentPartition[] | undefined;
+}
+
+/** Ports of one group do not reach those of another; those that are in none are not concerned. */
+export interface SegmentPartition {
+  /** Ids of ports. */
+  readonly groups: readonly (readonly string[])[];
+  /** Milliseconds since 1970: it ends by itself. */
+  readonly untilMs?: number | undefined;
+}
+
+/** A segment that may be in this switch or not, and its domain. */
+export interface OtherSegment {
+  readonly id: string;
+  readonly domain?: string | undefined;
+}
+
+export interface UdpForward {
+  readonly hostAddress: string;
+  readonly hostPort: number;
+  readonly address: string;
+  readonly guestPort: number;
+}
+
+/** The first rule that fits decides; what answers something that was let through passes. */
+export interface SegmentAcl {
+  readonly default: 'allow' | 'deny';
+  readonly rules: readonly SegmentAclRule[];
+}
+
+export interface SegmentAclRule {
+  readonly id: number;
+  readonly action: 'allow' | 'deny';
+  /** Addresses and CIDR ranges, IPv4 or IPv6; absent: any. */
+  readonly from?: readonly string[] | undefined;
+  readonly to?: readonly string[] | undefined;
+  readonly protocol?: 'tcp' | 'udp' | 'icmp' | undefined;
+  /** Of the destination, first and last. */
+  readonly ports?: { readonly from: number; readonly to: number } | undefined;
+  /** Only what comes from or goes to this port. */
+  readonly portId?: string | undefined;
+}
+
+/** What becomes of frames in one direction. Shares are of 1. */
+export interface SegmentImpairment {
+  readonly delayMs?: number | undefined;
+  readonly jitterMs?: number | undefined;
+  readonly loss?: number | undefined;
+  readonly duplicate?: number | undefined;
+  readonly reorder?: number | undefined;
+  readonly corrupt?: number | undefined;
+  readonly rateKbit?: number | undefined;
+}
+
+/** `out`: what the guest sends; `in`: what it gets. */
+export interface PortImpairment {
+  readonly out?: SegmentImpairment | undefined;
+  readonly in?: SegmentImpairment | undefined;
+  readonly down?: boolean | undefined;
+  readonly seed: number;
+  /** Milliseconds since 1970: it ends by itself, whoever has asked for it. */
+  readonly untilMs?: number | undefined;
 }
 
 export interface SegmentPort {
@@ -32,16 +128,33 @@ export interface SegmentPort {
   /** Where QEMU's `-netdev stream,server=on` listens. Unique in the configuration. */
   readonly socketPath: string;
   readonly mac: string;
-  /** IPv4 addresses it may send from; the first one inside the subnet is what DHCP gives. */
+  /**
+   * Addresses that it may send from; the first one of IPv4 inside the subnet is what DHCP gives. Where the segment has IPv6,
+   * those that it makes of its MAC are its own as well, and need not be said.
+   */
   readonly addresses: readonly string[];
   /** Short names for the segment's DNS. */
   readonly names: readonly string[];
   readonly linkUp: boolean;
+  /** Its own VLAN: untagged at the guest. Ports of different VLANs do not hear each other. */
+  readonly vlan?: number | undefined;
+  /** VLANs that it sends and gets with their tags (IEEE 802.1Q), first and last. */
+  readonly trunk?: readonly { readonly from: number; readonly to: number }[] | undefined;
+  /** In each direction. */
+  readonly rateKbit?: number | undefined;
+  /** It may send from addresses that are not its own. */
+  readonly router?: boolean | undefined;
+  /** Further networks of its VM: it may ask for their names as well. Not those of a VLAN, which have none. */
+  readonly others?: readonly OtherSegment[] | undefined;
+  /** Those whose time has not come yet; all of them count. */
+  readonly impairments?: readonly PortImpairment[] | undefined;
+  /**
+   * Mixed into the seeds of its impairments, so that NICs with one seed do not lose the same frames. The same name gives
+   * the same again, also in another port. Default: its id.
+   */
+  readonly seedName?: string | undefined;
 }
 
-/** sun_path of unix(7) holds 108 bytes with the final NUL. */
-const MAX_SOCKET_PATH_BYTES = 107;
-const DNS_NAME = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
 const DNS_LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /**
@@ -82,90 +195,70 @@ function parseSegment(value: unknown, at: string): Segment {
     'id',
   );
   distinct([...ports.map((port) => port.mac), mac(raw['gatewayMac'], `${at}.gatewayMac`)], `${at}.ports`, 'mac');
-  distinct([...ports.flatMap((port) => port.addresses), gateway], `${at}.ports`, 'address');
+  const kind = optional(raw, 'kind', at, oneOf(['lan', 'link']));
   const egress = raw['egress'];
+  const rules = parseSegmentRules(raw, at, subnet);
+  distinct(allAddresses(ports, gateway, { kind, ...rules }), `${at}.ports`, 'address');
+  if (kind === 'link' && ports.length !== 2) fail(`${at}.ports`, 'are not two: a link has two ends');
+  if (kind === 'link' && egress !== undefined) fail(`${at}.egress`, 'is nothing that a link has');
   return {
     id: text(raw['id'], `${at}.id`),
     subnet: subnetText,
     gateway,
     gatewayMac: mac(raw['gatewayMac'], `${at}.gatewayMac`),
     domain: raw['domain'] === undefined ? undefined : matching(raw['domain'], DNS_NAME, `${at}.domain`),
-    egress:
-      egress === undefined
-        ? undefined
-        : { socketPath: socketPath(object(egress, `${at}.egress`)['socketPath'], `${at}.egress.socketPath`) },
+    egress: egress === undefined ? undefined : parseEgress(egress, `${at}.egress`),
     hostAddresses: array(raw['hostAddresses'], `${at}.hostAddresses`).map((item, i) => {
       const range = text(item, `${at}.hostAddresses[${i}]`);
-      return parseCidr(range) === undefined ? fail(`${at}.hostAddresses[${i}]`, `is not IPv4: ${range}`) : range;
+      const isRange = parseCidr(range) !== undefined || parseCidr6(range) !== undefined;
+      return isRange ? range : fail(`${at}.hostAddresses[${i}]`, `is not an address: ${range}`);
     }),
     upstreamDns: array(raw['upstreamDns'], `${at}.upstreamDns`).map((item, i) => {
       const server = text(item, `${at}.upstreamDns[${i}]`);
       return isIP(server) === 0 ? fail(`${at}.upstreamDns[${i}]`, `is not an address: ${server}`) : server;
     }),
     ports,
+    kind,
+    ...rules,
+    partitions: optional(raw, 'partitions', at, list(parsePartition)),
   };
+}
+
+function parseEgress(value: unknown, at: string): NonNullable<Segment['egress']> {
+  const raw = object(value, at);
+  const ipv6 = optional(raw, 'ipv6', at, boolean);
+  return { socketPath: socketPath(raw['socketPath'], `${at}.socketPath`), ...(ipv6 === undefined ? {} : { ipv6 }) };
+}
+
+/** In their normal form, with what ports make of their MACs. A wire has no gateway, so its address may be an end's. */
+function allAddresses(
+  ports: readonly SegmentPort[],
+  gateway: string,
+  { kind, ipv6 }: Pick<Segment, 'kind' | 'ipv6'>,
+): string[] {
+  const prefix = ipv6 === undefined ? undefined : parseCidr6(ipv6.subnet);
+  const normal = (written: string): string => {
+    const parsed = parseIpv6(written);
+    return parsed === undefined ? written : formatIpv6(parsed);
+  };
+  const gateways = kind === 'link' ? [] : [gateway, ...(ipv6 === undefined ? [] : [normal(ipv6.gateway)])];
+  const each = ports.map((port) => {
+    const made = prefix === undefined ? [] : [formatIpv6(autoconfiguredOf(prefix, parseMac(port.mac)!))];
+    return [...port.addresses.map(normal), ...made.filter((own) => !port.addresses.map(normal).includes(own))];
+  });
+  return [...each.flat(), ...gateways];
 }
 
 function parsePort(value: unknown, at: string): SegmentPort {
   const raw = object(value, at);
-  const linkUp = raw['linkUp'];
-  if (typeof linkUp !== 'boolean') fail(`${at}.linkUp`, 'is not true or false');
   return {
     id: text(raw['id'], `${at}.id`),
     socketPath: socketPath(raw['socketPath'], `${at}.socketPath`),
     mac: mac(raw['mac'], `${at}.mac`),
-    addresses: array(raw['addresses'], `${at}.addresses`).map((item, i) => ipv4(item, `${at}.addresses[${i}]`)),
+    addresses: array(raw['addresses'], `${at}.addresses`).map((item, i) => address(item, `${at}.addresses[${i}]`)),
     names: array(raw['names'], `${at}.names`).map((item, i) => matching(item, DNS_LABEL, `${at}.names[${i}]`)),
-    linkUp,
+    linkUp: boolean(raw['linkUp'], `${at}.linkUp`),
+    ...parsePortRules(raw, at),
+    ...parsePortImpairments(raw, at),
   };
-}
-
-function fail(at: string, problem: string): never {
-  throw new SwitchError('invalid', `${at} ${problem}`);
-}
-
-function object(value: unknown, at: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) fail(at, 'is not an object');
-  return value as Record<string, unknown>;
-}
-
-function array(value: unknown, at: string): readonly unknown[] {
-  return Array.isArray(value) ? value : fail(at, 'is not a list');
-}
-
-function text(value: unknown, at: string): string {
-  return typeof value === 'string' && value !== '' && value.length <= 1024 ? value : fail(at, 'is not a text');
-}
-
-function matching(value: unknown, pattern: RegExp, at: string): string {
-  const name = text(value, at);
-  return pattern.test(name) ? name : fail(at, `is not a DNS name: ${name}`);
-}
-
-function ipv4(value: unknown, at: string): string {
-  const address = text(value, at);
-  return parseIpv4(address) === undefined ? fail(at, `is not an IPv4 address: ${address}`) : address;
-}
-
-function mac(value: unknown, at: string): string {
-  const address = text(value, at).toLowerCase();
-  const parsed = parseMac(address);
-  // The lowest bit of the first octet marks a group: no station has such an address (IEEE 802 section 8.2).
-  if (parsed === undefined || (Math.floor(parsed / 0x100_0000_0000) & 1) === 1) fail(at, `is not a MAC: ${address}`);
-  return address;
-}
-
-function socketPath(value: unknown, at: string): string {
-  const path = text(value, at);
-  if (!path.startsWith('/') || path.includes('\0')) fail(at, 'is not an absolute path');
-  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) fail(at, `is longer than ${MAX_SOCKET_PATH_BYTES} bytes`);
-  return path;
-}
-
-function distinct(values: readonly string[], at: string, what: string): void {
-  const seen = new Set<string>();
-  for (const value of values) {
-    if (seen.has(value)) fail(at, `has ${what} ${value} twice`);
-    seen.add(value);
-  }
 }

@@ -10,6 +10,8 @@ import type { Switch } from './switch.ts';
 const OWNERSHIP_INTERVAL_MS = 2000;
 const PROBE_TIMEOUT_MS = 1000;
 
+type Result = SwitchMethods[SwitchMethod]['result'];
+
 /** The control socket's server. Who may talk to it is a matter of the file's rights. */
 export class Control {
   readonly #path: string;
@@ -74,7 +76,7 @@ export class Control {
 
   #serve(socket: Socket): void {
     this.#clients.add(socket);
-    const lines = new LineReader((line) => this.#answer(socket, line));
+    const lines = new LineReader((line) => void this.#answer(socket, line));
     socket.on('data', (chunk: Buffer) => {
       if (!lines.push(chunk)) socket.destroy();
     });
@@ -82,14 +84,16 @@ export class Control {
     socket.on('close', () => this.#clients.delete(socket));
   }
 
-  #answer(socket: Socket, line: string): void {
+  async #answer(socket: Socket, line: string): Promise<void> {
     let id: number | null = null;
     let response: ControlResponse;
     let method: string | undefined;
     try {
       const request = parseRequest(line);
       ({ id, method } = request);
-      response = { id, result: this.#call(request) };
+      const result = this.#call(request);
+      // Answered within this turn if it can be: in the order of the requests.
+      response = { id, result: result instanceof Promise ? await result : result };
     } catch (error) {
       const known = error instanceof SwitchError;
       const message = error instanceof Error ? error.message : String(error);
@@ -99,7 +103,7 @@ export class Control {
     if (method === 'shutdown') this.#onEnd('shutdown was asked');
   }
 
-  #call({ method, params }: ControlRequest): SwitchMethods[SwitchMethod]['result'] {
+  #call({ method, params }: ControlRequest): Result | Promise<Result> {
     switch (method) {
       case 'ping':
         return { protocol: 1, pid: process.pid };
@@ -110,6 +114,8 @@ export class Control {
         return this.#switch.state();
       case 'stats':
         return this.#switch.stats();
+      case 'leases':
+        return this.#switch.leases();
       case 'hold':
         this.#switch.cuts.hold(cutParams(params).segments);
         return null;
@@ -124,6 +130,12 @@ export class Control {
         const { keptAs, segments } = params as SwitchMethods['inject']['params'];
         return { frames: this.#switch.cuts.inject(String(keptAs), { ...segments }) };
       }
+      case 'capture.start':
+        return this.#switch.captures.start(params);
+      case 'capture.stop':
+        return this.#switch.captures.stop(params);
+      case 'capture.list':
+        return this.#switch.captures.list();
       case 'shutdown':
         return null;
       default:

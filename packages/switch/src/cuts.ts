@@ -1,3 +1,4 @@
+import type { InFlight } from './port.ts';
 import type { SegmentFlow } from './segment.ts';
 
 /**
@@ -10,8 +11,8 @@ const LEASE_MS = 15_000;
 /** Until the copies are there. */
 const KEPT_MS = 60_000;
 
-/** Segment -> MAC of the sender -> frames. */
-type Kept = ReadonlyMap<string, ReadonlyMap<number, readonly Buffer[]>>;
+/** Segment -> MAC of the port -> frames. */
+type Kept = ReadonlyMap<string, ReadonlyMap<number, InFlight>>;
 
 export class Cuts {
   readonly #flows: () => readonly SegmentFlow[];
@@ -36,17 +37,19 @@ export class Cuts {
   /** @param keepAs name to inject it by later. @returns how many frames were kept */
   release(segments: readonly string[], keepAs: string | undefined): number {
     let count = 0;
-    const kept = new Map<string, Map<number, readonly Buffer[]>>();
+    const kept = new Map<string, Map<number, InFlight>>();
     for (const flow of this.#of(segments)) {
       clearTimeout(this.#leases.get(flow.table.id));
       this.#leases.delete(flow.table.id);
-      const bySender = new Map<number, readonly Buffer[]>();
+      const byMac = new Map<number, InFlight>();
       for (const entry of flow.table.ports) {
-        const frames = flow.ports[entry.index]?.release() ?? [];
-        count += frames.length;
-        if (frames.length > 0) bySender.set(entry.mac, frames);
+        const frames = flow.ports[entry.index]!.inFlight();
+        count += countOf(frames);
+        byMac.set(entry.mac, frames);
       }
-      kept.set(flow.table.id, bySender);
+      // Only now: what one port passes on is on its way to another.
+      for (const port of flow.ports) port.release();
+      kept.set(flow.table.id, byMac);
     }
     if (keepAs !== undefined) {
       this.#kept.set(keepAs, kept);
@@ -58,13 +61,17 @@ export class Cuts {
   /** @param segments from the cut segment to its copy. @returns how many frames were passed on */
   inject(keptAs: string, segments: Readonly<Record<string, string>>): number {
     let count = 0;
-    for (const [from, bySender] of this.#kept.get(keptAs) ?? []) {
+    for (const [from, byMac] of this.#kept.get(keptAs) ?? []) {
       const flow = this.#flows().find(({ table }) => table.id === segments[from]);
-      for (const entry of flow?.table.ports ?? []) {
-        const frames = bySender.get(entry.mac) ?? [];
-        flow?.ports[entry.index]?.inject(frames);
-        count += frames.length;
-      }
+      const ports = (flow?.table.ports ?? []).flatMap((entry) => {
+        const frames = byMac.get(entry.mac);
+        return frames === undefined ? [] : [{ port: flow!.ports[entry.index]!, frames }];
+      });
+      // Those that were furthest on their way come first.
+      for (const { port, frames } of ports) port.arrive(frames.in);
+      for (const { port, frames } of ports) port.passOn(frames.out);
+      for (const { port, frames } of ports) port.send(frames.held);
+      for (const { frames } of ports) count += countOf(frames);
     }
     this.#kept.delete(keptAs);
     return count;
@@ -85,4 +92,8 @@ export class Cuts {
   #of(segments: readonly string[]): SegmentFlow[] {
     return this.#flows().filter(({ table }) => segments.includes(table.id));
   }
+}
+
+function countOf({ held, out, in: arriving }: InFlight): number {
+  return held.length + out.length + arriving.length;
 }

@@ -5,93 +5,100 @@ import {
   ETHERNET_HEADER_BYTES,
   ETHERTYPE_ARP,
   ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  ETHERTYPE_VLAN,
   readMac,
   readUint16,
   readUint32,
 } from './packets/ethernet.ts';
-import { ipv4HeaderBytes, PROTOCOL_ICMP, PROTOCOL_UDP } from './packets/ipv4.ts';
+import { ipv4HeaderBytes, MIN_IPV4_HEADER_BYTES, PROTOCOL_ICMP, PROTOCOL_UDP } from './packets/ipv4.ts';
+import { decideIpv6, decideIpv6FromEgress } from './decide6.ts';
+import { isTrunkRouter, toStation } from './station.ts';
 import type { PortEntry, SegmentTable } from './table.ts';
+import { FIRST_CLIENT_PORT } from './udp-clients.ts';
+import { UNTAGGED } from './vlan.ts';
+import {
+  FOREIGN_ADDRESS,
+  FOREIGN_ARP,
+  FOREIGN_MAC,
+  HOST,
+  ISOLATED,
+  LINK_DOWN,
+  MALFORMED,
+  OTHER_PROTOCOL,
+  ROGUE_DHCP,
+  ROGUE_ROUTER,
+  SOURCE_ROUTE,
+  TOO_BIG,
+  UNANSWERED,
+  VLAN,
+  VERDICT,
+  type Verdict,
+} from './verdict.ts';
+
+/** What happens to a frame from a guest, and to one from the way out. */
 
 /**
- * What happens to a frame, decided without allocating and without I/O. A verdict is a number: the index of the one
- * port that gets the frame (>= 0), one of VERDICT, or a DROP with its reason.
+ * A frame from a guest: `buffer[start..end)`, without its length prefix and without a tag. The guest is hostile.
+ * @param vlan that it came in; the gateway and all beyond it are in the untagged one, 0
  */
-export type Verdict = number;
-
-export const VERDICT = { flood: -1, egress: -2, arp: -3, icmp: -4, dns: -5, dhcp: -6 } as const;
-
-export const DROP_REASONS = [
-  'malformed',
-  'link-down',
-  'foreign-mac',
-  'foreign-arp',
-  'foreign-address',
-  'rogue-dhcp',
-  /** Neither IPv4 nor ARP. IPv6 is not carried: its announcements could not be checked against the table. */
-  'other-protocol',
-  /** To the host, or to addresses that are never routed. */
-  'host',
-  /** Outside, from a segment without a way out. */
-  'isolated',
-  /** To the gateway, which has nothing to say to it. */
-  'unanswered',
-  'dns-limit',
-] as const;
-export type DropReason = (typeof DROP_REASONS)[number];
-
-const FIRST_DROP = -16;
-
-export function drop(reason: DropReason): Verdict {
-  return FIRST_DROP - DROP_REASONS.indexOf(reason);
-}
-
-/** @returns the index into DROP_REASONS, or -1 when the verdict is no drop */
-export function dropIndex(verdict: Verdict): number {
-  return verdict <= FIRST_DROP ? FIRST_DROP - verdict : -1;
-}
-
-const MALFORMED = drop('malformed');
-const LINK_DOWN = drop('link-down');
-const FOREIGN_MAC = drop('foreign-mac');
-const FOREIGN_ARP = drop('foreign-arp');
-const FOREIGN_ADDRESS = drop('foreign-address');
-const ROGUE_DHCP = drop('rogue-dhcp');
-const OTHER_PROTOCOL = drop('other-protocol');
-const HOST = drop('host');
-const ISOLATED = drop('isolated');
-const UNANSWERED = drop('unanswered');
-
-/** A frame from a guest: `buffer[start..end)`, without its length prefix. The guest is hostile. */
-export function decide(table: SegmentTable, port: PortEntry, buffer: Buffer, start: number, end: number): Verdict {
+export function decide(
+  table: SegmentTable,
+  port: PortEntry,
+  buffer: Buffer,
+  start: number,
+  end: number,
+  vlan = UNTAGGED,
+): Verdict {
   if (end - start < ETHERNET_HEADER_BYTES) return MALFORMED;
+  if (end - start > table.maxFrameBytes) return TOO_BIG;
   if (!port.linkUp) return LINK_DOWN;
   if (readMac(buffer, start + 6) !== port.mac) return FOREIGN_MAC;
   switch (readUint16(buffer, start + 12)) {
     case ETHERTYPE_IPV4:
-      return decideIpv4(table, port, buffer, start, end);
+      return decideIpv4(table, port, buffer, start, end, vlan);
+    case ETHERTYPE_IPV6:
+      return decideIpv6(table, port, buffer, start, end, vlan);
     case ETHERTYPE_ARP:
-      return decideArp(table, port, buffer, start, end);
+      return decideArp(table, port, buffer, start, end, vlan);
+    case ETHERTYPE_VLAN:
+      return VLAN;
     default:
       return OTHER_PROTOCOL;
   }
 }
 
-function decideArp(table: SegmentTable, port: PortEntry, buffer: Buffer, start: number, end: number): Verdict {
+function decideArp(
+  table: SegmentTable,
+  port: PortEntry,
+  buffer: Buffer,
+  start: number,
+  end: number,
+  vlan: number,
+): Verdict {
   if (!isArp(buffer, start, end)) return MALFORMED;
   const at = start + ETHERNET_HEADER_BYTES;
   const request = readUint16(buffer, at + 6) === ARP_REQUEST;
   const sender = readUint32(buffer, at + 14);
   if (readMac(buffer, at + 8) !== port.mac) return FOREIGN_ARP;
   // A request from 0.0.0.0 asks whether an address is taken (RFC 5227 section 2.1.1), and claims nothing.
-  if (!port.addresses.includes(sender) && !(sender === 0 && request)) return FOREIGN_ARP;
-  if (request && readUint32(buffer, at + 24) === table.gateway) return VERDICT.arp;
-  return toStation(table, port, readMac(buffer, start));
+  if (!port.addresses.includes(sender) && !(sender === 0 && request) && !isTrunkRouter(port, vlan)) return FOREIGN_ARP;
+  if (vlan === UNTAGGED && request && readUint32(buffer, at + 24) === table.gateway) return VERDICT.arp;
+  return toStation(table, port, readMac(buffer, start), vlan);
 }
 
-function decideIpv4(table: SegmentTable, port: PortEntry, buffer: Buffer, start: number, end: number): Verdict {
+function decideIpv4(
+  table: SegmentTable,
+  port: PortEntry,
+  buffer: Buffer,
+  start: number,
+  end: number,
+  vlan: number,
+): Verdict {
   const headerBytes = ipv4HeaderBytes(buffer, start, end);
   if (headerBytes === 0) return MALFORMED;
   const at = start + ETHERNET_HEADER_BYTES;
+  if (headerBytes > MIN_IPV4_HEADER_BYTES && isSourceRouted(buffer, at, headerBytes)) return SOURCE_ROUTE;
   const protocol = buffer[at + 9]!;
   const destination = readUint32(buffer, at + 16);
   let destinationPort = -1;
@@ -100,22 +107,57 @@ function decideIpv4(table: SegmentTable, port: PortEntry, buffer: Buffer, start:
     if (readUint16(buffer, at + 2) < headerBytes + 8) return MALFORMED;
     if (readUint16(buffer, at + headerBytes) === DHCP_SERVER_PORT) return ROGUE_DHCP;
     destinationPort = readUint16(buffer, at + headerBytes + 2);
+    // Clients look at the port that it goes to only.
+    if (destinationPort === DHCP_CLIENT_PORT) return ROGUE_DHCP;
   }
+  if (protocol === PROTOCOL_ICMP && !port.router && isRouting(buffer, at, headerBytes)) return ROGUE_ROUTER;
   const source = readUint32(buffer, at + 12);
-  if (!port.addresses.includes(source)) {
+  const own = port.addresses.includes(source);
+  if (!own && !(port.router && mayBeRouted(table, source))) {
     const dhcp = source === 0 && destinationPort === DHCP_SERVER_PORT;
     if (!dhcp || readUint16(buffer, at + headerBytes) !== DHCP_CLIENT_PORT) return FOREIGN_ADDRESS;
   }
+  const station = readMac(buffer, start);
+  if (vlan !== UNTAGGED) return toStation(table, port, station, vlan);
   // DHCP is answered here and nowhere else, whatever address it goes to.
   if (destinationPort === DHCP_SERVER_PORT) return VERDICT.dhcp;
-  const station = readMac(buffer, start);
-  if (station !== table.gatewayMac) return toStation(table, port, station);
+  if (station !== table.gatewayMac) return toStation(table, port, station, vlan);
   if (destination === table.gateway) {
     if (protocol === PROTOCOL_ICMP) return VERDICT.icmp;
-    return destinationPort === 53 ? VERDICT.dns : HOST;
+    if (destinationPort === 53) return VERDICT.dns;
+    return table.forwards && destinationPort >= FIRST_CLIENT_PORT ? VERDICT.forward : HOST;
   }
   if (isBlocked(table.blocked, destination)) return HOST;
+  // Answers would not find the way: slirp asks for the address, and a router has one (it can masquerade).
+  if (!own) return FOREIGN_ADDRESS;
   return table.egress ? VERDICT.egress : ISOLATED;
+}
+
+/** Redirects (RFC 792) and announcements of routers (RFC 1256): they change where others send. */
+function isRouting(buffer: Buffer, at: number, headerBytes: number): boolean {
+  if ((readUint16(buffer, at + 6) & 0x1fff) !== 0 || readUint16(buffer, at + 2) <= headerBytes) return false;
+  const type = buffer[at + headerBytes]!;
+  return type === 5 || type === 9;
+}
+
+/** What a router may pass on: anything that can be a station's, but never as if it came from the gateway. */
+function mayBeRouted(table: SegmentTable, source: number): boolean {
+  const first = source >>> 24;
+  return source !== table.gateway && first !== 0 && first !== 127 && first < 224;
+}
+
+/** Loose and strict source routes: options 131 and 137 (RFC 791 section 3.1). */
+function isSourceRouted(buffer: Buffer, at: number, headerBytes: number): boolean {
+  for (let option = at + MIN_IPV4_HEADER_BYTES; option < at + headerBytes;) {
+    const kind = buffer[option]!;
+    if (kind === 0) return false;
+    if (kind === 131 || kind === 137) return true;
+    const bytes = kind === 1 ? 1 : (buffer[option + 1] ?? 0);
+    // Options that can't be followed are not trusted to be harmless.
+    if (bytes < 1 || (kind !== 1 && bytes < 2)) return true;
+    option += bytes;
+  }
+  return false;
 }
 
 /**
@@ -130,25 +172,20 @@ export function decideFromEgress(table: SegmentTable, buffer: Buffer, start: num
       if (ipv4HeaderBytes(buffer, start, end) === 0) return MALFORMED;
       if (inCidr(table.subnet, readUint32(buffer, at + 12))) return FOREIGN_ADDRESS;
       const to = table.byMac.get(readMac(buffer, start));
-      if (to === undefined || !to.addresses.includes(readUint32(buffer, at + 16))) return UNANSWERED;
+      if (to?.vlan !== UNTAGGED || !to.addresses.includes(readUint32(buffer, at + 16))) return UNANSWERED;
       return to.linkUp ? to.index : LINK_DOWN;
     }
     case ETHERTYPE_ARP: {
       if (!isArp(buffer, start, end)) return MALFORMED;
       const request = readUint16(buffer, at + 6) === ARP_REQUEST;
-      return request && table.byAddress.has(readUint32(buffer, at + 24)) ? VERDICT.arp : UNANSWERED;
+      const of = table.byAddress.get(readUint32(buffer, at + 24));
+      return request && of?.vlan === UNTAGGED ? VERDICT.arp : UNANSWERED;
     }
+    case ETHERTYPE_IPV6:
+      return decideIpv6FromEgress(table, buffer, start, end);
     default:
       return OTHER_PROTOCOL;
   }
-}
-
-function toStation(table: SegmentTable, port: PortEntry, station: number): Verdict {
-  if (station === table.gatewayMac) return UNANSWERED;
-  const to = table.byMac.get(station);
-  if (to === undefined) return VERDICT.flood; // a group, or nobody that we know
-  if (to === port) return UNANSWERED;
-  return to.linkUp ? to.index : LINK_DOWN;
 }
 
 function isBlocked(ranges: readonly Cidr[], address: number): boolean {

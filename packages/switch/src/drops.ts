@@ -1,4 +1,4 @@
-import { DROP_REASONS, type DropReason } from './decide.ts';
+import { DROP_REASONS, type DropReason } from './verdict.ts';
 
 /** Dropped frames of one port by reason; it outlives the tables. */
 export class Drops {

@@ -9,6 +9,13 @@ export interface FrameSink {
   frame(buffer: Buffer, start: number, end: number): void;
 }
 
+/** Where runs of whole framed frames, `buffer[start..end)`, go on. */
+export interface Passage {
+  pass(buffer: Buffer, start: number, end: number, frames: number): void;
+  /** Ends a batch: nothing of it may be held back any longer. */
+  flush(): void;
+}
+
 /** Cuts the chunks of one connection into frames, in place; only a frame that lies across chunks is copied. */
 export class FrameReader {
   readonly #sink: FrameSink;

@@ -33,9 +33,10 @@ async function main(): Promise<void> {
     if (ending) return;
     ending = true;
     log(`switch: ends: ${why}`);
-    target.close();
+    const closed = target.close();
     if (pidFile !== undefined) await removeOwnPidFile(pidFile);
     await control.close();
+    await closed;
     process.exit(0);
   };
   const control = new Control(controlPath, target, (why) => void end(why));

@@ -1,7 +1,9 @@
 import { connect, type Socket } from 'node:net';
 import { Drops } from './drops.ts';
 import { FrameReader, LENGTH_BYTES, type FrameSink } from './framing.ts';
+import { Impairments } from './impair.ts';
 import { readUint32 } from './packets/ethernet.ts';
+import type { Schedule } from './schedule.ts';
 
 /** A place to put frames, and where frames come from: a connection to QEMU that is made again whenever it is lost. */
 
@@ -10,11 +12,26 @@ export interface FrameHandler extends FrameSink {
   flush(): void;
 }
 
+/** Sees what passes between a port and its guest: whole framed frames in `buffer[start..end)`, not to be kept. */
+export interface Tap {
+  take(buffer: Buffer, start: number, end: number): void;
+}
+
 /**
  * Longer than what TCP needs in flight at 2 Gbit/s, short enough that 50 stuck guests hold 50 MiB. A write counts whole
  * until its last byte is out, so what fits lies between half of this and all of it.
  */
 export const QUEUE_BYTES = 1024 * 1024;
+/** What was on its way when a cut was made. */
+export interface InFlight {
+  /** From here, not yet taken in. */
+  readonly held: readonly Buffer[];
+  /** From here, under way to the switch. */
+  readonly out: readonly Buffer[];
+  /** Under way to here. */
+  readonly in: readonly Buffer[];
+}
+
 const MIN_RETRY_MS = 50;
 const MAX_RETRY_MS = 1000;
 
@@ -25,6 +42,7 @@ export class Port {
   handler: FrameHandler | undefined;
   /** What came from here and was not let through. */
   readonly drops = new Drops();
+  readonly impairments: Impairments;
   receivedFrames = 0;
   receivedBytes = 0;
   sentFrames = 0;
@@ -41,19 +59,45 @@ export class Port {
   #retryMs = MIN_RETRY_MS;
   #retryTimer: NodeJS.Timeout | undefined;
   #closed = false;
+  #segmentId: string | undefined;
   /** Frames kept for a cut. */
   #held: Buffer[] | undefined;
   #heldBytes = 0;
+  /** Undefined: none, so that frames of a port without any cost no more for them than this look. */
+  #taps: readonly Tap[] | undefined;
 
-  constructor(id: string, socketPath: string, log: (line: string) => void) {
+  constructor(id: string, socketPath: string, schedule: Schedule, log: (line: string) => void) {
     this.id = id;
     this.socketPath = socketPath;
     this.#log = log;
+    this.impairments = new Impairments(schedule, {
+      out: { pass: (buffer, start, end) => this.#passIn(buffer, start, end), flush: () => this.handler?.flush() },
+      in: { pass: (buffer, start, end, frames) => this.#transmit(buffer, start, end, frames), flush: () => {} },
+    });
     this.#connect();
   }
 
   get connected(): boolean {
     return this.#connected;
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  attach(tap: Tap): void {
+    this.#taps = [...(this.#taps ?? []), tap];
+  }
+
+  detach(tap: Tap): void {
+    const others = this.#taps?.filter((each) => each !== tap) ?? [];
+    this.#taps = others.length === 0 ? undefined : others;
+  }
+
+  /** What is under way in another segment does not get into this one. */
+  join(segmentId: string): void {
+    if (this.#segmentId !== undefined && this.#segmentId !== segmentId) this.impairments.close();
+    this.#segmentId = segmentId;
   }
 
   /** Tries at once when it waits for its next attempt. */
@@ -64,11 +108,15 @@ export class Port {
     this.#connect();
   }
 
-  /**
-   * Puts whole framed frames, `buffer[start..end)`, at the end of the queue; those it has no room for are dropped, as
-   * by any switch. (What delays, loses or reorders frames on purpose goes before this.)
-   */
+  /** Sends whole framed frames, `buffer[start..end)`, to the guest: through its impairments, if there are any. */
   deliver(buffer: Buffer, start: number, end: number, frames: number): void {
+    const impaired = this.impairments.in;
+    if (impaired === undefined) this.#transmit(buffer, start, end, frames);
+    else impaired.pass(buffer, start, end, frames);
+  }
+
+  /** Puts them at the end of the queue; those it has no room for are dropped, as by any switch. */
+  #transmit(buffer: Buffer, start: number, end: number, frames: number): void {
     const socket = this.#socket;
     if (socket === undefined || !this.#connected) {
       this.unconnectedDrops += frames;
@@ -95,14 +143,16 @@ export class Port {
       socket.cork();
       process.nextTick(this.#uncork, socket);
     }
+    if (this.#taps !== undefined) this.#tap(this.#taps, buffer, start, end);
     this.sentFrames += frames;
     this.sentBytes += end - start - frames * LENGTH_BYTES;
     socket.write(start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end));
   }
 
-  /** Takes in nothing more: what is sent waits in the socket. */
+  /** Takes in nothing more: what is sent waits in the socket; what is under way stays where it is. */
   hold(): void {
     this.#socket?.pause();
+    this.impairments.hold();
   }
 
   /** Takes in again, and keeps it instead of passing it on. */
@@ -111,20 +161,58 @@ export class Port {
     this.#socket?.resume();
   }
 
-  /** Passes on what was kept, and from now on everything. @returns the kept frames, each with its length before it */
-  release(): readonly Buffer[] {
-    const frames = this.#held ?? [];
-    this.#held = undefined;
-    this.#heldBytes = 0;
-    this.inject(frames);
-    this.#socket?.resume();
-    return frames;
+  /** What is on its way now, each frame with its length. */
+  inFlight(): InFlight {
+    return {
+      held: [...(this.#held ?? [])],
+      out: this.impairments.waiting('out'),
+      in: this.impairments.waiting('in'),
+    };
   }
 
-  /** As if they came from here now. */
-  inject(frames: readonly Buffer[]): void {
+  /** Passes on what was kept, and from now on everything. */
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    this.#heldBytes = 0;
+    this.impairments.release();
+    this.send(held);
+    this.#socket?.resume();
+  }
+
+  /** As if the guest sent them now. */
+  send(frames: readonly Buffer[]): void {
+    for (const frame of frames) this.#takeIn(frame, 0, frame.length);
+    this.handler?.flush();
+  }
+
+  /** As if the guest had sent them, and they had passed its impairments. */
+  passOn(frames: readonly Buffer[]): void {
     for (const frame of frames) this.handler?.frame(frame, 0, frame.length);
     this.handler?.flush();
+  }
+
+  /** As if they had passed the impairments on their way to the guest. */
+  arrive(frames: readonly Buffer[]): void {
+    for (const frame of frames) this.#transmit(frame, 0, frame.length, 1);
+  }
+
+  #takeIn(buffer: Buffer, start: number, end: number): void {
+    const impaired = this.impairments.out;
+    if (impaired === undefined) this.handler?.frame(buffer, start, end);
+    else impaired.pass(buffer, start, end, 1);
+  }
+
+  #passIn(buffer: Buffer, start: number, end: number): void {
+    for (let at = start; at < end;) {
+      const next = at + LENGTH_BYTES + readUint32(buffer, at);
+      this.handler?.frame(buffer, at, next);
+      at = next;
+    }
+  }
+
+  #tap(taps: readonly Tap[], buffer: Buffer, start: number, end: number): void {
+    for (const tap of taps) tap.take(buffer, start, end);
   }
 
   #keep(held: Buffer[], frame: Buffer): void {
@@ -137,6 +225,7 @@ export class Port {
   close(): void {
     this.#closed = true;
     this.handler = undefined;
+    this.impairments.close();
     clearTimeout(this.#retryTimer);
     this.#socket?.destroy();
   }
@@ -153,7 +242,8 @@ export class Port {
       frame: (buffer, start, end) => {
         this.receivedFrames += 1;
         this.receivedBytes += end - start - LENGTH_BYTES;
-        if (this.#held === undefined) this.handler?.frame(buffer, start, end);
+        if (this.#taps !== undefined) this.#tap(this.#taps, buffer, start, end);
+        if (this.#held === undefined) this.#takeIn(buffer, start, end);
         else this.#keep(this.#held, Buffer.from(buffer.subarray(start, end)));
       },
     });

@@ -1,10 +1,13 @@
-import type { SwitchConfig } from './config.ts';
-import type { DropReason } from './decide.ts';
+import type { CaptureParams, CaptureState } from './capture/protocol.ts';
+import type { PortImpairment, SegmentPartition, SwitchConfig, UdpForward } from './config.ts';
+import type { DropReason } from './verdict.ts';
 import type { SwitchErrorCode } from './error.ts';
+import type { PerDirection } from './impair.ts';
+import type { LineCounts } from './line.ts';
 
 /**
  * The control socket: one JSON value a line. A request `{id, method, params}` is answered by `{id, result}` or
- * `{id, error}`, in the order of the requests.
+ * `{id, error}`, in the order of the requests; only captures, which wait for a disk, may be answered later.
  */
 export interface SwitchMethods {
   /** Who answers. */
@@ -13,6 +16,8 @@ export interface SwitchMethods {
   sync: { params: SwitchConfig; result: SwitchState };
   state: { params: undefined; result: SwitchState };
   stats: { params: undefined; result: SwitchStats };
+  /** Addresses of DHCP ranges that guests have got. */
+  leases: { params: undefined; result: SwitchLeases };
   /** Ports of these segments take in nothing more; by itself for 15 seconds at most. */
   hold: { params: { readonly segments: readonly string[] }; result: null };
   /** Their guests stand still: what they had sent is taken in, and kept. */
@@ -27,6 +32,15 @@ export interface SwitchMethods {
     params: { readonly keptAs: string; readonly segments: Readonly<Record<string, string>> };
     result: { readonly frames: number };
   };
+  /**
+   * What a port's guest sends, before impairments, and what it gets, after them, as pcap. It goes on over syncs, and ends
+   * with its port. `invalid`: no such port, the name runs already; `failed`: the file or socket.
+   */
+  'capture.start': { params: CaptureParams; result: CaptureState };
+  /** What was taken is written, within 2 seconds, and then the file or connection is closed. `invalid`: no such one, as
+   * when its reader has hung up. */
+  'capture.stop': { params: { readonly name: string }; result: CaptureState };
+  'capture.list': { params: undefined; result: { readonly captures: readonly CaptureState[] } };
   /** Ends the process, after the answer. */
   shutdown: { params: undefined; result: null };
 }
@@ -41,9 +55,27 @@ export interface SwitchState {
   readonly pid: number;
   readonly segments: readonly {
     readonly id: string;
-    readonly ports: readonly { readonly id: string; readonly socketPath: string; readonly connected: boolean }[];
+    readonly ports: readonly {
+      readonly id: string;
+      readonly socketPath: string;
+      readonly connected: boolean;
+      /** Those that hold now; `untilMs` says until when. */
+      readonly impairments: readonly PortImpairment[];
+    }[];
     readonly egress?: { readonly socketPath: string; readonly connected: boolean };
+    /** Absent: there are none. */
+    readonly udpForwards?: readonly UdpForwardState[];
+    /** Those that hold now. */
+    readonly partitions: readonly SegmentPartition[];
   }[];
+}
+
+export interface UdpForwardState extends UdpForward {
+  /** Why nothing listens there at the moment; it is tried again every two seconds. */
+  readonly error?: string;
+  readonly clients: number;
+  /** Datagrams that did not get to the guest: too large for a frame, too many clients, no link. */
+  readonly drops: number;
 }
 
 export interface PortStats {
@@ -61,6 +93,16 @@ export interface PortStats {
   readonly unconnectedDrops: number;
   /** From the guest, not let through: reason -> frames. */
   readonly drops: Partial<Record<DropReason, number>>;
+  /** What impairments and rates did to frames, and to how many, since the port is there. */
+  readonly impaired: PerDirection<Readonly<LineCounts>>;
+}
+
+export interface SwitchLeases {
+  /** Those that have a range. */
+  readonly segments: readonly {
+    readonly id: string;
+    readonly leases: readonly { readonly mac: string; readonly address: string; readonly expiresAtMs: number }[];
+  }[];
 }
 
 export interface SwitchStats {

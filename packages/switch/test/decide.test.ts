@@ -1,9 +1,11 @@
-import fc from 'fast-check';
+import * as fc from '@skerry/testkit/properties';
 import { describe, expect, test } from 'vitest';
 import { answerArpFrame, answerDhcpFrame, answerIcmpFrame, readDnsFrame } from '../src/answers.ts';
-import { decide, decideFromEgress, drop, dropIndex, VERDICT, type DropReason } from '../src/decide.ts';
+import { decide, decideFromEgress } from '../src/decide.ts';
+import { drop, dropIndex, VERDICT, type DropReason } from '../src/verdict.ts';
 import { ethernetFrame } from '../src/packets/ethernet.ts';
 import { compileSegment } from '../src/table.ts';
+import { withIpOptions } from './frames.ts';
 import { arp, DB, ends, GATEWAY_MAC, ip, mac, segment, segmentPort, udp, WEB } from './support.ts';
 import { ipv4Frame } from '../src/packets/ipv4.ts';
 
@@ -63,7 +65,7 @@ describe('spoofing', () => {
     ],
     ['a DHCP server', 'rogue-dhcp', udp(WEB, DB, { sourcePort: 67, port: 68 })],
     ['IPv6', 'other-protocol', ethernetFrame(mac('33:33:00:00:00:01'), mac(WEB.mac), 0x86dd, Buffer.alloc(60))],
-    ['a VLAN tag', 'other-protocol', ethernetFrame(mac(DB.mac), mac(WEB.mac), 0x8100, Buffer.alloc(60))],
+    ['a VLAN tag', 'vlan', ethernetFrame(mac(DB.mac), mac(WEB.mac), 0x8100, Buffer.alloc(60))],
   ];
   test.each(cases)('%s is dropped', (_, reason, frame) => {
     expect(fromWeb(frame)).toBe(drop(reason));
@@ -75,6 +77,63 @@ describe('spoofing', () => {
     );
     const dhcp = udp({ ...WEB, address: '0.0.0.0' }, everyone, { sourcePort: 68, port: 67 });
     expect(fromWeb(dhcp)).toBe(VERDICT.dhcp);
+  });
+});
+
+describe('a router', () => {
+  const routing = (router: boolean) =>
+    compileSegment(segment({ ports: [segmentPort('web', WEB, { router }), segmentPort('db', DB)] }));
+  const passedOn = udp({ ...WEB, address: '172.16.0.9' }, DB);
+
+  test('passes on what others have sent, and others do not', () => {
+    expect(fromWeb(passedOn, routing(true))).toBe(1);
+    expect(fromWeb(passedOn, routing(false))).toBe(drop('foreign-address'));
+  });
+
+  test('gets what goes to its MAC, whatever the address', () => {
+    const table = routing(true);
+    const frame = udp(DB, { ...WEB, address: '172.16.0.9' });
+    expect(decide(table, table.ports[1]!, frame, 0, frame.length)).toBe(0);
+  });
+
+  test.each([
+    ['another MAC', 'foreign-mac', udp({ mac: DB.mac, address: '172.16.0.9' }, DB)],
+    ["the gateway's address", 'foreign-address', udp({ ...WEB, address: '10.213.4.1' }, DB)],
+    ['a group as sender', 'foreign-address', udp({ ...WEB, address: '224.0.0.1' }, DB)],
+    ['loopback as sender', 'foreign-address', udp({ ...WEB, address: '127.0.0.1' }, DB)],
+    [
+      'what is not its own, to the outside',
+      'foreign-address',
+      udp({ ...WEB, address: DB.address }, outside('8.8.8.8')),
+    ],
+    ['a DHCP server', 'rogue-dhcp', udp(WEB, DB, { sourcePort: 67, port: 68 })],
+    [
+      'ARP for what is not its own',
+      'foreign-arp',
+      arp({ operation: 2, senderMac: WEB.mac, sender: '172.16.0.9', target: DB.address }),
+    ],
+  ] as Array<[string, DropReason, Buffer]>)('has no right to %s', (_, reason, frame) => {
+    expect(fromWeb(frame, routing(true))).toBe(drop(reason));
+  });
+});
+
+describe('the packet itself', () => {
+  const optioned = (...bytes: number[]) => withIpOptions(udp(WEB, DB), Buffer.from(bytes));
+  test.each([
+    ['no operation', [1, 1, 1, 0], 1],
+    ['a router alert', [148, 4, 0, 0], 1],
+    ['a loose source route', [131, 7, 4, 10, 213, 4, 11, 0], drop('source-route')],
+    ['a strict one behind another option', [1, 137, 7, 4, 10, 213, 4, 11], drop('source-route')],
+    ['an option without an end', [148, 0, 0, 0], drop('source-route')],
+  ])('with %s', (_, bytes, verdict) => {
+    expect(fromWeb(optioned(...bytes))).toBe(verdict);
+  });
+
+  test('is no larger than the MTU', () => {
+    const sized = (bytes: number) => udp(WEB, DB, { payload: Buffer.alloc(bytes - 28) });
+    expect([fromWeb(sized(1500)), fromWeb(sized(1501))]).toEqual([1, drop('too-big')]);
+    const jumbo = compileSegment(segment({ mtu: 9000 }));
+    expect([fromWeb(sized(9000), jumbo), fromWeb(sized(9001), jumbo)]).toEqual([1, drop('too-big')]);
   });
 });
 

@@ -9,6 +9,14 @@ export function hex(text: string): Buffer {
   return Buffer.from(text.replace(/#.*$/gm, '').replace(/\s+/g, ''), 'hex');
 }
 
+/** @returns how many bits of them differ; Infinity: they are not of one length */
+export function damagedBits(a: Buffer, b: Buffer): number {
+  if (a.length !== b.length) return Infinity;
+  let bits = 0;
+  for (let i = 0; i < a.length; i += 1) for (let rest = a[i]! ^ b[i]!; rest !== 0; rest &= rest - 1) bits += 1;
+  return bits;
+}
+
 export const GATEWAY_MAC = '52:55:0a:d5:04:01';
 export const WEB = { mac: '02:00:00:00:00:0a', address: '10.213.4.10' };
 export const DB = { mac: '02:00:00:00:00:0b', address: '10.213.4.11' };

@@ -6,46 +6,17 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import type { Segment, SwitchConfig } from '../src/config.ts';
-import { readIpv4 } from '../src/packets/ipv4.ts';
-import { readUdp } from '../src/packets/udp.ts';
+import type { SwitchConfig } from '../src/config.ts';
 import { Resolver } from '../src/resolver.ts';
 import { readDnsQuery } from '../src/packets/dns.ts';
-import { Guest, spawnSwitch, startSwitch, temporaryDirectory, until } from './process.ts';
-import { arp, DB, GATEWAY_MAC, segment, segmentPort, udp, WEB } from './support.ts';
+import { spawnSwitch, startSwitch, temporaryDirectory, until } from './process.ts';
+import { numbered, payloadOf, shop, shopOf } from './shop.ts';
+import { arp, DB, GATEWAY_MAC, segment, udp, WEB } from './support.ts';
 
 /** The process itself, between sockets that stand for QEMU's. */
 
 const GATEWAY = { mac: GATEWAY_MAC, address: '10.213.4.1' };
 const DNS_QUERY = Buffer.from('1234010000010000000000000264620000010001', 'hex');
-
-function shop(directory: string, more: Partial<Segment> = {}): SwitchConfig {
-  const ports = [
-    segmentPort('web', WEB, { socketPath: join(directory, 'web') }),
-    segmentPort('db', DB, { socketPath: join(directory, 'db') }),
-  ];
-  return { version: 1, segments: [segment({ egress: undefined, ports, ...more })] };
-}
-
-async function shopOf(directory: string) {
-  const undo = new AsyncDisposableStack();
-  const guests = {
-    web: undo.use(await Guest.listen(join(directory, 'web'))),
-    db: undo.use(await Guest.listen(join(directory, 'db'))),
-  };
-  const target = undo.use(await startSwitch(directory));
-  const sync = async (config: SwitchConfig) => {
-    await target.client.call('sync', config);
-    await until(async () => {
-      const state = await target.client.call('state');
-      return state.segments.every((s) => s.ports.every((p) => p.connected));
-    });
-  };
-  return { ...guests, target, sync, [Symbol.asyncDispose]: () => undo.disposeAsync() };
-}
-
-const payloadOf = (frame: Buffer) => readUdp(readIpv4(frame)!)!.payload;
-const numbered = (n: number) => udp(WEB, DB, { payload: Buffer.from(`${n}`) });
 
 test('frames cross in order; spoofed ones do not; names are answered; stats say so', async () => {
   await using directory = await temporaryDirectory();

@@ -1,3 +1,4 @@
+import type { Cidr } from '../address.ts';
 import { readMac, readUint16, readUint32, writeMac } from './ethernet.ts';
 
 /** DHCP (RFC 2131; options RFC 2132). */
@@ -8,9 +9,13 @@ export const DHCP = { discover: 1, offer: 2, request: 3, decline: 4, ack: 5, nak
 
 const FIXED_BYTES = 236;
 const COOKIE = 0x6382_5363;
+const OPTION_MTU = 26;
 const OPTION_REQUESTED_ADDRESS = 50;
 const OPTION_MESSAGE_TYPE = 53;
 const OPTION_SERVER = 54;
+const OPTION_WANTED = 55;
+const OPTION_ROUTES = 121;
+const OPTION_ROUTES_249 = 249;
 
 export interface DhcpRequest {
   readonly transaction: number;
@@ -22,6 +27,8 @@ export interface DhcpRequest {
   readonly messageType: number;
   readonly requestedAddress: number | undefined;
   readonly server: number | undefined;
+  /** Codes of the options that it asks for. */
+  readonly wanted: Buffer;
 }
 
 /** @returns undefined when it is no sound message of a client on Ethernet */
@@ -41,6 +48,7 @@ export function readDhcpRequest(message: Buffer): DhcpRequest | undefined {
     messageType: messageType[0]!,
     requestedAddress: addressOption(options.get(OPTION_REQUESTED_ADDRESS)),
     server: addressOption(options.get(OPTION_SERVER)),
+    wanted: options.get(OPTION_WANTED) ?? Buffer.alloc(0),
   };
 }
 
@@ -75,9 +83,19 @@ export interface Lease {
   readonly router: boolean;
   readonly domain: string | undefined;
   readonly hostname: string | undefined;
+  readonly mtu: number;
+  readonly seconds: number;
+  /** Beside the one to the router. */
+  readonly routes: readonly ClasslessRoute[];
 }
 
-const LEASE_SECONDS = 24 * 60 * 60;
+export interface ClasslessRoute {
+  readonly to: Cidr;
+  readonly via: number;
+}
+
+/** Of an address that is the client's for good. */
+export const FIXED_LEASE_SECONDS = 24 * 60 * 60;
 
 /**
  * What the server says to `request`, given the one lease that this client can have.
@@ -118,19 +136,48 @@ function dhcpReply(request: DhcpRequest, messageType: number, lease: Lease): Buf
     option(OPTION_SERVER, uint32(lease.server)),
   ];
   if (!nak) {
-    if (!inform) options.push(option(51, uint32(LEASE_SECONDS)));
+    if (!inform) options.push(option(51, uint32(lease.seconds)));
     options.push(option(1, uint32(lease.mask)), option(28, uint32(lease.broadcast)), option(6, uint32(lease.server)));
+    options.push(option(OPTION_MTU, uint16(lease.mtu)));
     if (lease.router) options.push(option(3, uint32(lease.server)));
     if (lease.hostname !== undefined) options.push(option(12, Buffer.from(lease.hostname, 'latin1')));
     if (lease.domain !== undefined) options.push(option(15, Buffer.from(lease.domain, 'latin1')));
+    if (lease.routes.length > 0) options.push(...routeOptions(request, lease));
   }
   const reply = Buffer.concat([fixed, ...options, Buffer.from([255])]);
   // BOOTP's 300 bytes: some clients drop less (RFC 1542 section 2.1).
   return reply.length >= 300 ? reply : Buffer.concat([reply, Buffer.alloc(300 - reply.length)]);
 }
 
+/**
+ * Classless routes (RFC 3442). Who takes them ignores option 3, so the way to the router is one of them. 249 is the same under
+ * the number that Windows asks for.
+ */
+function routeOptions(request: DhcpRequest, lease: Lease): Buffer[] {
+  const defaultRoute: ClasslessRoute = { to: { base: 0, mask: 0, prefix: 0 }, via: lease.server };
+  const routes = lease.router ? [...lease.routes, defaultRoute] : lease.routes;
+  const data = Buffer.concat(
+    routes.flatMap(({ to, via }) => [
+      Buffer.from([to.prefix]),
+      // Only as many octets of the destination as count.
+      uint32(to.base).subarray(0, Math.ceil(to.prefix / 8)),
+      uint32(via),
+    ]),
+  );
+  return [OPTION_ROUTES, ...(request.wanted.includes(OPTION_ROUTES_249) ? [OPTION_ROUTES_249] : [])].flatMap((code) =>
+    // What does not fit one option goes on in another of the same code (RFC 3396).
+    Array.from({ length: Math.ceil(data.length / 255) }, (_, i) => option(code, data.subarray(i * 255, (i + 1) * 255))),
+  );
+}
+
 function option(code: number, data: Buffer): Buffer {
   return Buffer.concat([Buffer.from([code, data.length]), data]);
+}
+
+function uint16(value: number): Buffer {
+  const data = Buffer.alloc(2);
+  data.writeUInt16BE(value);
+  return data;
 }
 
 function uint32(value: number): Buffer {

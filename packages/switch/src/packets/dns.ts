@@ -1,3 +1,4 @@
+import type { Ipv6 } from '../address6.ts';
 import { readUint16 } from './ethernet.ts';
 
 /** DNS messages (RFC 1035): as much as a stub resolver's question and a short answer need. */
@@ -66,6 +67,7 @@ function readQuestion(message: Buffer) {
 
 export type DnsRecord =
   | { readonly type: typeof TYPE_A; readonly address: number }
+  | { readonly type: typeof TYPE_AAAA; readonly address: Ipv6 }
   | { readonly type: typeof TYPE_PTR; readonly name: string };
 
 export interface DnsReply {
@@ -100,7 +102,10 @@ export function dnsReply(query: DnsQuery, message: Buffer, reply: DnsReply): Buf
 }
 
 function encodeRecord(record: DnsRecord): Buffer {
-  const data = record.type === TYPE_A ? ipv4Data(record.address) : encodeName(record.name);
+  const data =
+    record.type === TYPE_PTR
+      ? encodeName(record.name)
+      : wordsOf(record.type === TYPE_A ? [record.address] : record.address);
   const head = Buffer.alloc(12);
   head.writeUInt16BE(0xc000 | DNS_HEADER_BYTES, 0); // the question's name, by pointer
   head.writeUInt16BE(record.type, 2);
@@ -110,9 +115,9 @@ function encodeRecord(record: DnsRecord): Buffer {
   return Buffer.concat([head, data]);
 }
 
-function ipv4Data(address: number): Buffer {
-  const data = Buffer.alloc(4);
-  data.writeUInt32BE(address);
+function wordsOf(address: readonly number[]): Buffer {
+  const data = Buffer.alloc(4 * address.length);
+  for (const [i, word] of address.entries()) data.writeUInt32BE(word, 4 * i);
   return data;
 }
 
@@ -131,4 +136,14 @@ const REVERSE = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.in-addr\.arpa$/;
 export function addressOfReverseName(name: string): string | undefined {
   const match = REVERSE.exec(name);
   return match === null ? undefined : `${match[4]}.${match[3]}.${match[2]}.${match[1]}`;
+}
+
+const REVERSE_6 = /^((?:[0-9a-f]\.){32})ip6\.arpa$/;
+
+/** @returns the address that a PTR question's name asks about (RFC 3596 section 2.5: a label for each hexadecimal digit) */
+export function addressOfReverseName6(name: string): Ipv6 | undefined {
+  const digits = REVERSE_6.exec(name)?.[1]?.replaceAll('.', '').split('').reverse().join('');
+  if (digits === undefined) return undefined;
+  const word = (i: number): number => Number.parseInt(digits.slice(8 * i, 8 * i + 8), 16);
+  return [word(0), word(1), word(2), word(3)];
 }

@@ -6,6 +6,8 @@ export const MAX_FRAME_BYTES = ETHERNET_HEADER_BYTES + 65_535;
 
 export const ETHERTYPE_IPV4 = 0x0800;
 export const ETHERTYPE_ARP = 0x0806;
+export const ETHERTYPE_VLAN = 0x8100;
+export const ETHERTYPE_IPV6 = 0x86dd;
 
 /** The 48-bit address at `at`; the caller has checked that six bytes are there. */
 export function readMac(buffer: Buffer, at: number): number {

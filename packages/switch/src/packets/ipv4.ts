@@ -3,8 +3,9 @@ import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ethernetFrame, readUint16, readU
 /** IPv4 (RFC 791) inside an Ethernet frame. */
 
 export const PROTOCOL_ICMP = 1;
+export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
-const MIN_HEADER_BYTES = 20;
+export const MIN_IPV4_HEADER_BYTES = 20;
 
 /**
  * Checks version and all lengths of the packet in the frame at `start`, without allocating.
@@ -12,10 +13,10 @@ const MIN_HEADER_BYTES = 20;
  */
 export function ipv4HeaderBytes(frame: Buffer, start: number, end: number): number {
   const at = start + ETHERNET_HEADER_BYTES;
-  if (end - at < MIN_HEADER_BYTES || frame[at]! >>> 4 !== 4) return 0;
+  if (end - at < MIN_IPV4_HEADER_BYTES || frame[at]! >>> 4 !== 4) return 0;
   const headerBytes = (frame[at]! & 15) * 4;
   const totalBytes = readUint16(frame, at + 2);
-  return headerBytes < MIN_HEADER_BYTES || totalBytes < headerBytes || totalBytes > end - at ? 0 : headerBytes;
+  return headerBytes < MIN_IPV4_HEADER_BYTES || totalBytes < headerBytes || totalBytes > end - at ? 0 : headerBytes;
 }
 
 export interface Ipv4 {
@@ -65,7 +66,7 @@ export interface Ends {
 }
 
 export function ipv4Frame(ends: Ends, protocol: number, payload: Buffer): Buffer {
-  const packet = Buffer.alloc(MIN_HEADER_BYTES + payload.length);
+  const packet = Buffer.alloc(MIN_IPV4_HEADER_BYTES + payload.length);
   packet[0] = 0x45;
   packet.writeUInt16BE(packet.length, 2);
   packet.writeUInt16BE(0x4000, 6); // don't fragment: an answer is never larger than a frame
@@ -73,7 +74,7 @@ export function ipv4Frame(ends: Ends, protocol: number, payload: Buffer): Buffer
   packet[9] = protocol;
   packet.writeUInt32BE(ends.source, 12);
   packet.writeUInt32BE(ends.destination, 16);
-  packet.writeUInt16BE(checksum(packet.subarray(0, MIN_HEADER_BYTES)), 10);
-  payload.copy(packet, MIN_HEADER_BYTES);
+  packet.writeUInt16BE(checksum(packet.subarray(0, MIN_IPV4_HEADER_BYTES)), 10);
+  payload.copy(packet, MIN_IPV4_HEADER_BYTES);
   return ethernetFrame(ends.destinationMac, ends.sourceMac, ETHERTYPE_IPV4, packet);
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { answerArpFrame, answerDhcpFrame, answerDns, answerIcmpFrame, readDnsFrame } from '../../src/answers.ts';
+import { answerArpFrame, answerDhcpFrame, answerIcmpFrame, readDnsFrame } from '../../src/answers.ts';
+import { answerDns } from '../../src/names.ts';
 import { readArp } from '../../src/packets/arp.ts';
 import { readDhcpRequest } from '../../src/packets/dhcp.ts';
 import { readDnsQuery } from '../../src/packets/dns.ts';
@@ -172,7 +173,7 @@ describe('DHCP (RFC 2131)', () => {
     ${'00'.repeat(192)} 63825363 ${options}`);
   const discover = message('35 01 01  37 03 01 03 06  ff');
 
-  const ask = (dhcp: Buffer) => {
+  const ask = (dhcp: Buffer, entry = table.ports[0]!) => {
     const frame = hex(`
       ffffffffffff 02000000000a 0800
       45 00 0000 0000 0000 40 11 0000 00000000 ffffffff
@@ -181,7 +182,7 @@ describe('DHCP (RFC 2131)', () => {
     whole.writeUInt16BE(whole.length - 14, 16);
     whole.writeUInt16BE(whole.length - 34, 38);
     whole.writeUInt16BE(addUp(whole.subarray(14, 34)), 24);
-    return answerDhcpFrame(table, table.ports[0]!, whole);
+    return answerDhcpFrame(table, entry, whole);
   };
 
   test('a discover gets the one offer, with gateway, DNS, domain, name and a day of lease', () => {
@@ -194,12 +195,13 @@ describe('DHCP (RFC 2131)', () => {
         00000000 0ad5040a 00000000 00000000
         02000000000a 00000000000000000000`),
     );
-    expect(frame.subarray(42 + 236, 42 + 236 + 4 + 61)).toEqual(
+    expect(frame.subarray(42 + 236, 42 + 236 + 4 + 65)).toEqual(
       hex(`
         63825363 350102                # offer
         36040ad50401 330400015180      # server, 86,400 s
         0104ffffff00 1c040ad504ff      # mask, broadcast
-        06040ad50401 03040ad50401      # DNS, router
+        06040ad50401 1a0205dc          # DNS, MTU 1500
+        03040ad50401                   # router
         0c03776562                     # web
         0f0d 73686f702e696e7465726e616c ff`),
     );
@@ -219,6 +221,30 @@ describe('DHCP (RFC 2131)', () => {
     const foreign = Buffer.from(discover);
     foreign[33] = 0x0b;
     expect(ask(foreign)).toBeUndefined();
+  });
+
+  test('routes are told with the one to the router, as they stand in RFC 3442 section 2', () => {
+    const routes = [
+      { to: '10.0.0.0/8', via: '10.213.4.11' },
+      { to: '192.168.5.128/25', via: '10.213.4.11' },
+      { to: 'fd00:9::/64', via: 'fd00::1' }, // not for DHCP
+      { to: '172.16.0.0/12', via: '10.213.4.10' }, // the client itself is the router
+    ];
+    const entry = compileSegment(segment({ routes })).ports[0]!;
+    const frame = ask(message('350101 370279f9 ff'), entry)!;
+    const data = '08 0a 0ad5040b  19 c0a80580 0ad5040b  00 0ad50401';
+    expect(frame.indexOf(hex(`7914 ${data} f914 ${data} ff`))).toBeGreaterThan(0);
+    expect(ask(message('350101 370179 ff'), entry)!.indexOf(hex('f914'))).toBe(-1);
+  });
+
+  test('what is longer than an option goes on in another', () => {
+    const routes = Array.from({ length: 64 }, (_, i) => ({ to: `10.${i}.1.0/24`, via: '10.213.4.11' }));
+    const frame = ask(discover, compileSegment(segment({ routes })).ports[0]!)!;
+    const [first, second] = [frame.indexOf(hex('79ff 18 0a0001')), frame.length];
+    expect(first).toBeGreaterThan(0);
+    expect(frame.subarray(first + 257, first + 259)).toEqual(hex('79ff'));
+    expect(frame.subarray(first + 2 * 257, first + 2 * 257 + 2)).toEqual(hex('7907'));
+    expect(second).toBe(first + 2 * 257 + 9 + 1);
   });
 
   test('an isolated segment has no router to offer', () => {

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from '@skerry/testkit/properties';
 import { expect, test } from 'vitest';
 import { formatIpv4, formatMac, parseCidr, parseIpv4, parseMac } from '../../src/address.ts';
 import { readDhcpRequest } from '../../src/packets/dhcp.ts';
