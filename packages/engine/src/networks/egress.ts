@@ -1,17 +1,8 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  inspectJail,
-  killJailed,
-  launchJail,
-  EGRESS_UID,
-  watchExit,
-  type JailHost,
-  type JailSpec,
-} from '../hypervisors/index.ts';
+import { EGRESS_UID, type JailHost, type JailSpec } from '../hypervisors/index.ts';
 import { slirpDnsOf } from './addresses.ts';
+import { KeptJails, type KeptSpec } from './kept-jails.ts';
 
 /**
  * The way out of a network without any rights: a QEMU that has no machine, only a hub between its user network (slirp)
@@ -22,11 +13,12 @@ export interface EgressNetwork {
   readonly id: string;
   readonly subnet: string;
   readonly gateway: string;
+  readonly ipv6?: { readonly subnet: string; readonly gateway: string } | undefined;
 }
 
 /** `{s}` is replaced by the descriptor of the listening socket. */
 export function egressArgv(network: EgressNetwork, binary = 'qemu-system-x86_64'): [string, ...string[]] {
-  const user = `user,id=u,net=${network.subnet},host=${network.gateway},dns=${slirpDnsOf(network.subnet)},ipv6=off`;
+  const user = `user,id=u,net=${network.subnet},host=${network.gateway},dns=${slirpDnsOf(network.subnet)},${ipv6Of(network)}`;
   return [
     binary,
     ...['-M', 'none', '-nodefaults', '-no-user-config', '-display', 'none'],
@@ -35,6 +27,13 @@ export function egressArgv(network: EgressNetwork, binary = 'qemu-system-x86_64'
     ...['-netdev', 'stream,id=s,server=on,addr.type=fd,addr.str={s}'],
     ...['-netdev', 'hubport,id=hu,hubid=0,netdev=u', '-netdev', 'hubport,id=hs,hubid=0,netdev=s'],
   ];
+}
+
+/** All of its prefix are aliases of slirp's, the host's loopback among them: the switch lets nobody there. */
+function ipv6Of({ ipv6 }: EgressNetwork): string {
+  if (ipv6 === undefined) return 'ipv6=off';
+  const [prefix, bits] = ipv6.subnet.split('/');
+  return `ipv4=on,ipv6=on,ipv6-prefix=${prefix},ipv6-prefixlen=${bits},ipv6-host=${ipv6.gateway}`;
 }
 
 export interface EgressOptions {
@@ -47,24 +46,19 @@ export interface EgressOptions {
 }
 
 const LOG_BYTES = 64 * 1024;
-const MIN_RESTART_MS = 100;
-const MAX_RESTART_MS = 10_000;
 
 export class EgressService {
   readonly #options: EgressOptions;
-  readonly #root: string;
-  /** By directory name: what is kept running. */
-  readonly #kept = new Map<string, AbortController>();
-  readonly #keepers = new Set<Promise<void>>();
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #jails: KeptJails;
 
   constructor(options: EgressOptions) {
+    const { runtimeDir, jail, log } = options;
     this.#options = options;
-    this.#root = join(options.runtimeDir, 'egress');
+    this.#jails = new KeptJails({ root: join(runtimeDir, 'egress'), title: (name) => `egress ${name}`, jail, log });
   }
 
   socketPath(network: EgressNetwork): string {
-    return join(this.#root, nameOf(network), 's');
+    return join(this.#jails.dir(nameOf(network)), 's');
   }
 
   /**
@@ -72,91 +66,30 @@ export class EgressService {
    * @throws SkerryError of `launchJail`
    */
   sync(networks: readonly EgressNetwork[]): Promise<void> {
-    const result = this.#last.then(() => this.#sync(networks));
-    this.#last = result.catch(() => {});
-    return result;
+    return this.#jails.sync(new Map(networks.map((network) => [nameOf(network), this.#spec(network)])));
   }
 
   /** Stops watching; the processes go on for the next daemon. */
-  async close(): Promise<void> {
-    await this.#last;
-    for (const abort of this.#kept.values()) abort.abort();
-    this.#kept.clear();
-    await Promise.all(this.#keepers);
+  close(): Promise<void> {
+    return this.#jails.close();
   }
 
-  async #sync(networks: readonly EgressNetwork[]): Promise<void> {
-    await mkdir(this.#root, { recursive: true, mode: 0o700 });
-    const wanted = new Map(networks.map((network) => [nameOf(network), network]));
-    const present = await readdir(this.#root);
-    const surplus = present.filter((name) => !wanted.has(name));
-    await Promise.all([
-      ...surplus.map((name) => this.#end(name)),
-      ...[...wanted].map(([name, network]) => this.#start(name, network)),
-    ]);
-  }
-
-  async #start(name: string, network: EgressNetwork): Promise<void> {
-    if (this.#kept.has(name)) return;
-    await this.#launch(name, network);
-    const abort = new AbortController();
-    this.#kept.set(name, abort);
-    const keeper = this.#keep(name, network, abort.signal).catch((error: unknown) => {
-      if (!abort.signal.aborted) this.#options.log?.(`egress of ${network.id}: ${String(error)}`);
-    });
-    this.#keepers.add(keeper);
-    void keeper.finally(() => this.#keepers.delete(keeper));
-  }
-
-  async #keep(name: string, network: EgressNetwork, signal: AbortSignal): Promise<void> {
-    let waitMs = MIN_RESTART_MS;
-    for (;;) {
-      const startedAt = performance.now();
-      await watchExit(join(this.#root, name), signal);
-      this.#options.log?.(`egress of ${network.id} ended: it is started again`);
-      waitMs = performance.now() - startedAt > MAX_RESTART_MS ? MIN_RESTART_MS : Math.min(waitMs * 2, MAX_RESTART_MS);
-      for (;;) {
-        await sleep(waitMs, undefined, { signal });
-        try {
-          await this.#launch(name, network);
-          break;
-        } catch (error) {
-          this.#options.log?.(`egress of ${network.id}: ${String(error)}`);
-          waitMs = Math.min(waitMs * 2, MAX_RESTART_MS);
-        }
-      }
-    }
-  }
-
-  async #launch(name: string, network: EgressNetwork): Promise<void> {
-    const dir = join(this.#root, name);
-    await mkdir(dir, { recursive: true, mode: 0o700 });
-    if ((await inspectJail(dir)).state === 'running') return;
+  #spec(network: EgressNetwork): KeptSpec {
+    const dir = this.#jails.dir(nameOf(network));
     const owner = this.#options.owner ?? defaultOwner();
-    await launchJail(
-      {
-        dir,
-        command: egressArgv(network, this.#options.qemuBinary),
-        ...(owner === undefined ? {} : { owner }),
-        listen: { s: join(dir, 's') },
-        log: { path: join(dir, 'log'), capBytes: LOG_BYTES },
-      },
-      this.#options.jail,
-    );
-  }
-
-  async #end(name: string): Promise<void> {
-    this.#kept.get(name)?.abort();
-    this.#kept.delete(name);
-    const dir = join(this.#root, name);
-    await killJailed(dir, { force: true });
-    await rm(dir, { recursive: true, force: true });
+    return {
+      command: egressArgv(network, this.#options.qemuBinary),
+      ...(owner === undefined ? {} : { owner }),
+      listen: { s: join(dir, 's') },
+      log: { path: join(dir, 'log'), capBytes: LOG_BYTES },
+    };
   }
 }
 
 /** Another subnet is another process: slirp can not be told a new one. */
-function nameOf(network: EgressNetwork): string {
-  return createHash('sha256').update(`${network.id} ${network.subnet} ${network.gateway}`).digest('hex').slice(0, 12);
+function nameOf({ id, subnet, gateway, ipv6 }: EgressNetwork): string {
+  const all = [id, subnet, gateway, ...(ipv6 === undefined ? [] : [ipv6.subnet, ipv6.gateway])];
+  return createHash('sha256').update(all.join(' ')).digest('hex').slice(0, 12);
 }
 
 function defaultOwner(): JailSpec['owner'] {

@@ -3,7 +3,10 @@ import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { SkerryError } from '@skerry/api';
 
-/** Ports of the host that lead into VMs. */
+/**
+ * Ports of the host that lead into VMs. `skerry forward` listens much the same for itself (the CLI's forward/listen.ts, which
+ * says why there are two).
+ */
 
 export interface PortForward {
   /** 127.0.0.1: this host only. */

@@ -1,42 +1,55 @@
-import { randomUUID } from 'node:crypto';
+import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SkerryError, type Network, type NetworkSpec, type NetworkStatus, type Nic, type Vm } from '@skerry/api';
-import type { Resources } from '../store/index.ts';
+import {
+  SkerryError,
+  type Network,
+  type NetworkSpec,
+  type Nic,
+  type NicStatus,
+  type Ruleset,
+  type Vm,
+  type VmSpec,
+} from '@skerry/api';
+import type { LaunchTap } from '../hypervisors/index.ts';
 import type { VmNetworks, VmNic } from '../vms/index.ts';
-import { allocateAddress, allocateSubnet, checkSubnet, gatewayOf, macFor } from './addresses.ts';
-import type { EgressService } from './egress.ts';
-import { NetworkCut } from './cut.ts';
+import type { Datapath } from './datapath.ts';
 import { readHostNetwork } from './host-facts.ts';
-import { switchConfig, type PlannedNetwork, type PlannedVm } from './plan.ts';
+import { assertConfirmed, assertLanNic } from './lan-plan.ts';
+import { NetworkCut } from './cut.ts';
+import { assertNicSupported, tagOf, tapName, type KernelSupport } from './kernel/index.ts';
+import { mtuOf } from './mtu-plan.ts';
+import type { NetworkFaults } from './network-faults.ts';
+import { hasNames, reachesGateway, withOthers } from './names-plan.ts';
+import type { NetworkVerbs } from './network-verbs.ts';
+import { DEFAULT_NETWORK, NicAddresses } from './nic-addresses.ts';
+import { checkVmRoutes, routesOfNics } from './route-plan.ts';
+import type { PlannedNetwork, PlannedNic, PlannedVm } from './plan.ts';
 import type { SwitchService } from './switch-service.ts';
 
-/** Networks as resources, and VMs plugged into them: what the store says is what the switch gets, as a whole. */
+/** VMs plugged into networks: what the store says is what the datapath gets, as a whole. */
 
-export const NETWORK_KIND = { kind: 'network', collection: 'networks' } as const;
-export const DEFAULT_NETWORK = 'default';
-const DEFAULT_DOMAIN = 'skerry';
 /** Switch and ways out wait this long for the next VM: each costs 100 ms of a core to start. */
 const IDLE_MS = 3000;
 
 export interface NetworkPorts {
-  readonly networks: Resources<NetworkSpec, NetworkStatus>;
+  readonly verbs: NetworkVerbs;
   readonly vms: () => Promise<readonly Vm[]>;
   readonly switches: SwitchService;
-  readonly egress: EgressService;
+  readonly datapath: Datapath;
+  /** Of the daemon: taps are named after it. */
+  readonly instance: string;
+  readonly support: () => Promise<KernelSupport>;
+  readonly faults: NetworkFaults;
+  /** Whatever names a VM, such as rules, is to mean it under its new name. */
+  readonly renamed: (before: string, after: string) => Promise<void>;
 }
 
-interface Allocation {
-  readonly network: string;
-  readonly mac: string;
-  readonly address: string;
-}
+type OfItsPlace = 'networkId' | 'index' | 'socketPath';
 
 export class NetworkService implements VmNetworks {
   readonly #ports: NetworkPorts;
-  /** Given out, but perhaps not in the store yet: VM name -> its NICs. */
-  readonly #promised = new Map<string, readonly Allocation[]>();
+  readonly #addresses: NicAddresses;
   readonly #plugged = new Map<string, PlannedVm>();
-  #allocating: Promise<unknown> = Promise.resolve();
   #idle: NodeJS.Timeout | undefined;
   #mayRetire = false;
   #syncing: Promise<void> | undefined;
@@ -44,119 +57,97 @@ export class NetworkService implements VmNetworks {
 
   constructor(ports: NetworkPorts) {
     this.#ports = ports;
-  }
-
-  async list(): Promise<readonly Network[]> {
-    return (await this.#ports.networks.list()).items as readonly Network[];
-  }
-
-  async exists(name: string): Promise<boolean> {
-    return (await this.#ports.networks.findByName(name)) !== undefined;
-  }
-
-  /** Makes the network if it is not there. @throws SkerryError `invalid`, `in-use` (subnet), `no-space` */
-  ensure(name: string, wanted: { subnet?: string | undefined; egress: boolean }, domain: string): Promise<void> {
-    return this.#oneByOne(async () => {
-      const known = await this.#ports.networks.findByName(name);
-      const mode = wanted.egress ? 'nat' : 'isolated';
-      if (known !== undefined) {
-        if (known.spec.mode !== mode)
-          await this.#ports.networks.update(known.id, ({ spec }) => ({ spec: { ...spec, mode } }));
-        return;
-      }
-      const used = (await this.list()).map((network) => network.status.subnet);
-      const { routes } = await readHostNetwork();
-      const subnet =
-        wanted.subnet === undefined ? allocateSubnet(used, routes) : checkSubnet(wanted.subnet, used, routes);
-      await this.#ports.networks.create({
-        name,
-        spec: { mode, domain, ...(wanted.subnet === undefined ? {} : { subnet: wanted.subnet }) },
-        status: { subnet, gateway: gatewayOf(subnet), datapath: 'user' },
-      });
-    });
-  }
-
-  /** A network of its own with the addresses of another: nothing connects the two. @throws SkerryError `not-found`, `conflict` */
-  async copy(from: string, to: string): Promise<void> {
-    const { spec, status } = await this.#ports.networks.byName(from);
-    await this.#ports.networks.create({ name: to, spec, status });
+    this.#addresses = new NicAddresses(ports);
   }
 
   /** A cut through the networks of these names that are in use. */
   async cut(names: readonly string[]): Promise<NetworkCut> {
     const used = new Set([...this.#plugged.values()].flatMap((vm) => vm.nics.map(({ networkId }) => networkId)));
-    const known = await Promise.all(names.map((name) => this.#ports.networks.findByName(name)));
-    const ids = known.flatMap((network) => (network !== undefined && used.has(network.id) ? [network.id] : []));
+    const known = (await this.#ports.verbs.list()).filter(({ name, id }) => names.includes(name) && used.has(id));
+    // Frames of bridges can't be held.
+    const ids = known.filter(({ status }) => status.datapath === 'user').map(({ id }) => id);
     return new NetworkCut(this.#ports.switches, ids);
   }
 
-  async idOf(name: string): Promise<string> {
-    return (await this.#ports.networks.byName(name)).id;
-  }
-
-  async describe(name: string): Promise<{ name: string; spec: NetworkSpec; status: NetworkStatus }> {
-    const { spec, status } = await this.#ports.networks.byName(name);
-    return { name, spec, status };
-  }
-
-  /** Makes it what it was: its VMs believe in its addresses. */
-  async restore({ name, spec, status }: { name: string; spec: NetworkSpec; status: NetworkStatus }): Promise<void> {
-    const known = await this.#ports.networks.findByName(name);
-    if (known === undefined) await this.#ports.networks.create({ name, spec, status });
-    else await this.#ports.networks.update(known.id, () => ({ spec, status }));
-  }
-
-  /** @throws SkerryError `in-use` while a VM has a NIC in it */
-  async delete(name: string): Promise<void> {
-    const network = await this.#ports.networks.findByName(name);
-    if (network === undefined) return;
-    const user = (await this.#ports.vms()).find((vm) => vm.status.nics.some((nic) => nic.network === name));
-    if (user !== undefined) {
-      throw new SkerryError('in-use', `${user.name} is on the network '${name}'`, {
-        remedy: `Delete it first: \`skerry delete ${user.name}\`.`,
-      });
+  async check({ nics, routes = [] }: Pick<VmSpec, 'nics' | 'routes'>): Promise<void> {
+    const { verbs } = this.#ports;
+    // Where its routes lead can only be said of a network that is there.
+    if (routes.length > 0) await this.#addresses.ensureDefault(nics);
+    const places: Network['status'][] = [];
+    for (const nic of nics) {
+      if (nic.network === DEFAULT_NETWORK && routes.length === 0) continue;
+      const network = await verbs.byName(nic.network);
+      const { spec, status } = network;
+      assertConfirmed(network);
+      if (status.datapath === 'kernel') assertNicSupported(nic, spec, await this.#ports.support());
+      assertLanNic(nic, spec.mode);
+      places.push(status);
     }
-    await this.#ports.networks.delete(network.id);
-    await this.#sync();
+    checkVmRoutes(routes, places);
   }
 
-  async allocate(name: string, nics: readonly Nic[]): Promise<Allocation[]> {
-    if (nics.some((nic) => nic.network === DEFAULT_NETWORK))
-      await this.ensure(DEFAULT_NETWORK, { egress: true }, DEFAULT_DOMAIN);
-    return this.#oneByOne(async () => {
-      const vms = await this.#ports.vms();
-      for (const vm of vms) this.#promised.delete(vm.name);
-      const taken = [...vms.flatMap((vm) => vm.status.nics), ...[...this.#promised.values()].flat()];
-      const allocated: Allocation[] = [];
-      const seed = randomUUID();
-      for (const [index, nic] of nics.entries()) {
-        const { status } = await this.#ports.networks.byName(nic.network);
-        const used = new Set(
-          [...taken, ...allocated].filter((other) => other.network === nic.network).map((other) => other.address),
-        );
-        const address = allocateAddress(status.subnet, used, nic.address);
-        allocated.push({ network: nic.network, mac: nic.mac ?? macFor(seed, index), address });
-      }
-      this.#promised.set(name, allocated);
-      return allocated;
+  /** One that is not there yet will be. */
+  async isOnSwitch(network: string): Promise<boolean> {
+    const { verbs } = this.#ports;
+    return !(await verbs.exists(network)) || (await verbs.byName(network)).status.datapath === 'user';
+  }
+
+  async assertHot({ network }: Pick<Nic, 'network'>, runtimeDir: string, index: number): Promise<void> {
+    if (!(await this.isOnSwitch(network))) return;
+    const hasSocket = await access(join(runtimeDir, `nic${index}`)).then(
+      () => true,
+      () => false,
+    );
+    if (hasSocket) return;
+    throw new SkerryError('unsupported', `eth${index} can not be on '${network}': it was started on a bridge`, {
+      remedy: 'Choose another NIC or a network of the kernel datapath; or stop the VM, change it, and start it again.',
+      details: { nic: `eth${index}`, network },
     });
+  }
+
+  allocate(name: string, nics: readonly Nic[]): Promise<NicStatus[]> {
+    return this.#addresses.allocate(name, nics);
+  }
+
+  allocateMore<T>(nic: Nic, write: (allocated: NicStatus) => Promise<T>, instead?: Pick<NicStatus, 'mac'>): Promise<T> {
+    return this.#addresses.allocateMore(nic, write, instead);
   }
 
   async nicsOf(vm: Vm): Promise<VmNic[]> {
     const nics: VmNic[] = [];
+    const networks = await Promise.all(vm.status.nics.map((nic) => this.#ports.verbs.byName(nic.network)));
+    const places = vm.status.nics.map((nic, index) => {
+      const { spec, status } = networks[index] as Network;
+      return { ...nic, ...status, routes: spec.routes ?? [] };
+    });
+    const routes = routesOfNics(places, vm.spec.routes ?? []);
     for (const [index, nic] of vm.status.nics.entries()) {
-      const { spec, status } = await this.#ports.networks.byName(nic.network);
+      const { spec, status } = networks[index] as Network;
+      const isServed = reachesGateway(vm.spec.nics[index] ?? {});
       nics.push({
         ...nic,
+        index: nic.index ?? index,
         prefixLength: Number(status.subnet.split('/')[1]),
         // The first NIC has the default route, unless its network leads nowhere.
-        gateway: index === 0 && spec.mode === 'nat' ? status.gateway : undefined,
-        dns: [status.gateway],
-        domain: spec.domain,
-        socketName: `nic${index}`,
+        gateway: index === 0 && isServed && leadsOut(spec.mode) && status.gateway !== '' ? status.gateway : undefined,
+        routes: routes[index] ?? [],
+        mtu: mtuOf({ ...spec, uplinkMtu: status.uplink?.mtu }),
+        dns: isServed ? await dnsOf(spec, status) : [],
+        domain: isServed && hasNames(spec.mode) ? spec.domain : undefined,
+        socketName: `nic${nic.index ?? index}`,
+        ...(status.datapath === 'kernel' ? { tap: await this.#tapOf(vm.id, nic.index ?? index) } : {}),
       });
     }
     return nics;
+  }
+
+  async #tapOf(vmId: string, nicIndex: number): Promise<LaunchTap> {
+    const { instance, support } = this.#ports;
+    return { name: tapName(tagOf(instance), vmId, nicIndex), vhost: (await support()).vhost };
+  }
+
+  cableOutUntilMs(vmId: string, index: number): number {
+    return this.#ports.faults.cableOutUntilMs(vmId, index);
   }
 
   async attach(vm: Vm, runtimeDir: string): Promise<void> {
@@ -169,18 +160,45 @@ export class NetworkService implements VmNetworks {
   async plug(vm: Vm, runtimeDir: string): Promise<void> {
     const nics = await Promise.all(
       vm.status.nics.map(async (nic, index) => ({
-        networkId: (await this.#ports.networks.byName(nic.network)).id,
-        mac: nic.mac,
-        address: nic.address,
-        socketPath: join(runtimeDir, `nic${index}`),
+        networkId: (await this.#ports.verbs.byName(nic.network)).id,
+        index: nic.index ?? index,
+        ...plannedNic(nic, vm.spec.nics[index]),
+        socketPath: join(runtimeDir, `nic${nic.index ?? index}`),
       })),
     );
-    this.#plugged.set(vm.id, { id: vm.id, name: vm.name, nics });
+    this.#plugged.set(vm.id, { id: vm.id, name: vm.name, nics, role: vm.spec.role });
   }
 
   async detach(vmId: string): Promise<void> {
     if (!this.#plugged.delete(vmId)) return;
     await this.#sync();
+  }
+
+  async renamed(before: string, after: string): Promise<void> {
+    await this.#ports.renamed(before, after);
+  }
+
+  /** With what of it does not work at the moment. @throws SkerryError `not-found` */
+  async shown(ref: string): Promise<Network> {
+    const network = await this.#ports.verbs.get(ref);
+    const message = network.status.message ?? (await this.#ports.datapath.lack?.(plannedNetwork(network)));
+    return message === undefined ? network : { ...network, status: { ...network.status, message } };
+  }
+
+  /** @throws SkerryError `not-found`, `unsupported` (its datapath can not say) */
+  async ruleset(ref: string): Promise<Ruleset> {
+    const network = await this.#ports.verbs.get(ref);
+    const { datapath } = network.status;
+    const text = await this.#ports.datapath.ruleset?.(plannedNetwork(network), [...this.#plugged.values()]);
+    if (text !== undefined) return { datapath, text };
+    throw new SkerryError('unsupported', `The ${datapath} datapath can not say what it enforces`, {
+      remedy: `See what is asked of it: \`skerry network show ${network.name}\`, \`skerry network acl list ${network.name}\`.`,
+    });
+  }
+
+  /** A network has come, gone, or is another: nobody has to be told while nothing is plugged in. */
+  async changed(): Promise<void> {
+    if (this.#plugged.size > 0) await this.#sync();
   }
 
   /** After a restart of the daemon, once all VMs that live are plugged: the switch may have gone on alone. */
@@ -199,8 +217,7 @@ export class NetworkService implements VmNetworks {
     clearTimeout(this.#idle);
     await this.#syncing?.catch(() => undefined);
     if (this.#plugged.size === 0) await this.#retire();
-    await this.#ports.egress.close();
-    await this.#ports.switches.close();
+    await this.#ports.datapath.close();
   }
 
   /** Requests that come while one is under way share the next one: it has all they want. */
@@ -219,40 +236,48 @@ export class NetworkService implements VmNetworks {
   }
 
   async #syncNow(): Promise<void> {
-    const { egress, switches } = this.#ports;
-    const used = new Set([...this.#plugged.values()].flatMap((vm) => vm.nics.map((nic) => nic.networkId)));
-    const networks = (await this.list()).filter((network) => used.has(network.id));
-    const leadingOut = networks
-      .filter((network) => network.spec.mode === 'nat')
-      .map(({ id, status }) => ({ id, subnet: status.subnet, gateway: status.gateway }));
     clearTimeout(this.#idle);
-    if (networks.length > 0) {
+    const { verbs, faults } = this.#ports;
+    await faults.read();
+    const vms = [...this.#plugged.values()].map((vm) => faults.onVm(vm));
+    if (vms.some((vm) => vm.nics.length > 0)) {
       this.#mayRetire = false;
-      const planned: PlannedNetwork[] = networks.map(({ id, spec, status }) => {
-        const out = leadingOut.find((other) => other.id === id);
-        return {
-          id,
-          subnet: status.subnet,
-          gateway: status.gateway,
-          domain: spec.domain,
-          ...(out === undefined ? {} : { egressSocketPath: egress.socketPath(out) }),
-        };
-      });
-      await switches.sync(switchConfig(planned, [...this.#plugged.values()], await readHostNetwork()));
-    } else {
-      if (!this.#mayRetire) {
-        // A restart, or a node that goes down and up, finds them still there; then no process of ours stays behind.
-        this.#idle = setTimeout(() => void this.#retire().catch(() => undefined), IDLE_MS).unref();
-        return;
-      }
-      await switches.retire();
+      const networks = (await verbs.list()).map((network) => faults.onNetwork(plannedNetwork(network), vms));
+      await this.#ports.datapath.sync(networks, withOthers(vms, networks));
+      return;
     }
-    await egress.sync(leadingOut);
+    if (this.#mayRetire) return await this.#ports.datapath.retire();
+    // A restart, or a node that goes down and up, finds them still there; then no process of ours stays behind.
+    this.#idle = setTimeout(() => void this.#retire().catch(() => undefined), IDLE_MS).unref();
   }
+}
 
-  #oneByOne<T>(body: () => Promise<T>): Promise<T> {
-    const result = this.#allocating.then(body, body);
-    this.#allocating = result.catch(() => undefined);
-    return result;
-  }
+/** Of what is asked of a NIC, as much as its frames have to do with. */
+function plannedNic({ mac, address, address6 }: NicStatus, asked: Nic | undefined): Omit<PlannedNic, OfItsPlace> {
+  return {
+    mac,
+    address,
+    address6,
+    vlan: asked?.vlan,
+    trunk: asked?.trunk,
+    rateKbit: asked?.rateKbit,
+    linkUp: asked?.link !== 'down',
+  };
+}
+
+function plannedNetwork({ id, name, spec, status }: Network): PlannedNetwork {
+  const { subnet, gateway, ipv6, datapath, uplink } = status;
+  return { ...spec, id, name, subnet, gateway, ipv6, datapath, uplinkMtu: uplink?.mtu };
+}
+
+function leadsOut(mode: NetworkSpec['mode']): boolean {
+  return mode === 'nat' || mode === 'bridged';
+}
+
+/** On a LAN nobody of ours answers: the servers that the host asks, unless that is itself. */
+async function dnsOf({ mode }: NetworkSpec, { gateway }: Network['status']): Promise<string[]> {
+  if (mode === 'link') return [];
+  if (mode !== 'bridged') return [gateway];
+  const servers = (await readHostNetwork()).resolvers.filter((address) => !/^(?:127\.|::1$)/.test(address));
+  return servers.length > 0 ? servers : gateway === '' ? [] : [gateway];
 }

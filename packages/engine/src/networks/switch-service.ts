@@ -9,6 +9,7 @@ import {
   type SwitchClient,
   type SwitchConfig,
   type SwitchErrorCode,
+  type SwitchLeases,
   type SwitchMethods,
   type SwitchState,
   type SwitchStats,
@@ -68,10 +69,29 @@ export class SwitchService {
     return await translated(() => call(method, params));
   }
 
+  /** Calls about captures: undefined when no switch runs. @throws SkerryError `failed` */
+  async capture<M extends 'capture.start' | 'capture.stop' | 'capture.list'>(
+    method: M,
+    params: SwitchMethods[M]['params'],
+  ): Promise<SwitchMethods[M]['result'] | undefined> {
+    const client = this.#client;
+    if (client === undefined) return undefined;
+    const call = client.call.bind(client) as (m: M, p: typeof params) => Promise<SwitchMethods[M]['result']>;
+    return await translated(() => call(method, params));
+  }
+
   /** undefined when no switch runs: asking does not start one. */
   async stats(): Promise<SwitchStats | undefined> {
     const client = this.#client;
     return client === undefined ? undefined : await translated(() => client.call('stats'));
+  }
+
+  /** What guests have got of the DHCP range of a segment. */
+  async leases(segmentId: string): Promise<SwitchLeases['segments'][number]['leases']> {
+    const client = this.#client;
+    if (client === undefined) return [];
+    const { segments } = await translated(() => client.call('leases'));
+    return segments.find(({ id }) => id === segmentId)?.leases ?? [];
   }
 
   async state(): Promise<SwitchState | undefined> {

@@ -1,5 +1,5 @@
 import { cidrsOverlap, parseCidr, parseMac } from '@skerry/switch';
-import fc from 'fast-check';
+import * as fc from '@skerry/testkit/properties';
 import { describe, expect, test } from 'vitest';
 import {
   allocateAddress,

@@ -47,7 +47,7 @@ async function service(log?: (line: string) => void): Promise<SwitchService> {
 }
 
 function config() {
-  const network = { id: 'n', subnet: '10.213.0.0/24', gateway: '10.213.0.1' };
+  const network = { id: 'n', name: 'n', mode: 'isolated' as const, subnet: '10.213.0.0/24', gateway: '10.213.0.1' };
   const nic = {
     networkId: 'n',
     mac: '02:00:00:00:00:01',

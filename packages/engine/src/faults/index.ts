@@ -1,0 +1,3 @@
+export { FAULT_KIND } from './plan.ts';
+export type { FaultPorts } from './ports.ts';
+export { FaultService } from './service.ts';

@@ -1,0 +1,171 @@
+import type { Acl, ExplainCause, FaultSpec, NetworkMode, VlanRange, VmState } from '@skerry/api';
+import { isIn, prefixOf } from './explain-address-model.ts';
+
+/** What is known of networks, VMs, faults and guests when it is asked who reaches whom. Pure. */
+
+export interface NetFacts {
+  readonly networks: readonly FactNetwork[];
+  readonly vms: readonly FactVm[];
+  /** Those that are active. */
+  readonly faults: readonly FactFault[];
+  /** The host's own, and ranges that guests do not reach. */
+  readonly hostAddresses: readonly string[];
+  /** It has a default route of IPv6. Default true. */
+  readonly hostLeadsOut6?: boolean | undefined;
+  /** Ports of the host that lead to VMs. */
+  readonly forwards?: readonly FactForward[] | undefined;
+  /** What the kernel does not hold at this moment though it should, of networks in it. */
+  readonly kernelLacks?: readonly string[] | undefined;
+}
+
+export interface FactForward {
+  readonly hostAddress: string;
+  readonly hostPort: number;
+  /** Its name. */
+  readonly vm: string;
+  readonly guestPort: number;
+  readonly protocol: 'tcp' | 'udp';
+  /** Absent: the VM's own. */
+  readonly network?: string | undefined;
+}
+
+export interface FactNetwork {
+  readonly name: string;
+  readonly mode: NetworkMode;
+  readonly subnet: string;
+  /** Empty for a link. */
+  readonly gateway: string;
+  /** The /64, and the gateway's address in it. */
+  readonly ipv6?: { readonly subnet: string; readonly gateway: string } | undefined;
+  /** Default: user. */
+  readonly datapath?: 'user' | 'kernel' | undefined;
+  readonly acl?: Acl | undefined;
+}
+
+export interface FactVm {
+  readonly id: string;
+  readonly name: string;
+  readonly state: VmState;
+  readonly isRouter: boolean;
+  /** Whether the agent is connected; absent: it is not known. */
+  readonly hasAgent?: boolean | undefined;
+  readonly nics: readonly FactNic[];
+  /** What the guest itself says; absent: it could not be asked. */
+  readonly guest?: GuestNet | undefined;
+}
+
+export interface FactNic {
+  /** N of ethN. */
+  readonly index: number;
+  readonly network: string;
+  readonly mac: string;
+  /** Empty: none. */
+  readonly address: string;
+  readonly address6?: string | undefined;
+  readonly linkUp: boolean;
+  readonly vlan?: number | undefined;
+  readonly trunk?: readonly VlanRange[] | undefined;
+  /** Whether the switch has the VM at the port; absent: it is not known. */
+  readonly connected?: boolean | undefined;
+  /** All that it sends, or gets, is lost by what its node declares (`impair`). */
+  readonly lost?: { readonly out: boolean; readonly in: boolean } | undefined;
+}
+
+export interface FactFault {
+  readonly name: string;
+  readonly spec: FaultSpec;
+}
+
+export interface GuestNet {
+  readonly interfaces: readonly GuestInterface[];
+  readonly routes: readonly GuestRoute[];
+  readonly listening: readonly Listening[];
+  /** Whether it passes on what is not for itself. */
+  readonly forwarding: boolean;
+  readonly forwarding6?: boolean | undefined;
+}
+
+export interface GuestInterface {
+  readonly name: string;
+  readonly mac: string;
+  readonly isUp: boolean;
+  readonly addresses: readonly string[];
+  /** It puts this tag on what it sends, and has the MAC of the one below (eth0.10). */
+  readonly vlan?: number | undefined;
+}
+
+export interface GuestRoute {
+  readonly to: string;
+  readonly via?: string | undefined;
+  readonly dev: string;
+  readonly metric: number;
+  /** The guest itself says no (unreachable, blackhole, prohibit). */
+  readonly isRefused?: boolean | undefined;
+}
+
+export interface Listening {
+  readonly protocol: 'tcp' | 'udp';
+  /** 0.0.0.0 for all of IPv4, :: for all of both. */
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface Packet {
+  readonly from: string;
+  readonly to: string;
+  readonly protocol: 'tcp' | 'udp' | 'icmp';
+  readonly port?: number | undefined;
+}
+
+export interface Step {
+  readonly at: string;
+  readonly text: string;
+}
+
+export function cause(kind: ExplainCause['kind'], at: string, message: string, remedy: string): ExplainCause {
+  return { kind, at, message, remedy };
+}
+
+/** web:eth0 */
+export function nicName(vm: FactVm, nic: FactNic): string {
+  return `${vm.name}:eth${nic.index}`;
+}
+
+export function networkOf(facts: NetFacts, name: string): FactNetwork | undefined {
+  return facts.networks.find((network) => network.name === name);
+}
+
+/** Its own view, or as it is told to be where it can't be asked. */
+export function guestOf(vm: FactVm, facts: NetFacts): GuestNet {
+  if (vm.guest !== undefined) return vm.guest;
+  const interfaces = vm.nics.map(({ index, mac, address, address6 }) => ({
+    name: `eth${index}`,
+    mac,
+    isUp: true,
+    addresses: [address, address6 ?? ''].filter((each) => each !== ''),
+  }));
+  const routes = vm.nics.flatMap((nic, place): GuestRoute[] => {
+    const network = networkOf(facts, nic.network);
+    if (network === undefined) return [];
+    const dev = `eth${nic.index}`;
+    const out = place === 0 && network.mode === 'nat' && nic.vlan === undefined && nic.trunk === undefined;
+    return [
+      { to: network.subnet, dev, metric: 0 },
+      ...(network.ipv6 === undefined ? [] : [{ to: network.ipv6.subnet, dev, metric: 0 }]),
+      ...(out ? [{ to: '0.0.0.0/0', via: network.gateway, dev, metric: 0 }] : []),
+    ];
+  });
+  return { interfaces, routes, listening: [], forwarding: vm.isRouter, forwarding6: vm.isRouter };
+}
+
+/** The one that a NIC is, or that of a VLAN on it. */
+export function interfaceOf(guest: GuestNet, nic: FactNic, vlan?: number): GuestInterface | undefined {
+  return guest.interfaces.find((each) => each.mac === nic.mac && each.vlan === vlan);
+}
+
+/** The most exact route; of several, that with the least metric (as Linux chooses). */
+export function routeTo(guest: GuestNet, address: string): GuestRoute | undefined {
+  return guest.routes
+    .filter(({ to }) => isIn(to, address))
+    .toSorted((a, b) => prefixOf(b.to) - prefixOf(a.to) || a.metric - b.metric)[0];
+}
