@@ -7,6 +7,14 @@ export interface EventFilter {
   readonly types?: readonly string[] | undefined;
   /** Name or id, and its kind if given. */
   readonly subject?: { readonly kind?: string | undefined; readonly id?: string; readonly name?: string } | undefined;
+  /** Of this node, and of its VMs as they were called when it happened. */
+  readonly node?: NodeSubject | undefined;
+}
+
+/** Events of a node, its VMs and its tasks. */
+export interface NodeSubject {
+  readonly id: string;
+  readonly name: string;
 }
 
 export interface EventLogOptions {
@@ -91,11 +99,18 @@ function eventOf({ id, item }: { readonly id: number; readonly item: StoredEvent
   return { id, ...item };
 }
 
-function matches(event: SkerryEvent, { types, subject }: EventFilter): boolean {
+function matches(event: SkerryEvent, { types, subject, node }: EventFilter): boolean {
+  if (node !== undefined && !isOf(event, node)) return false;
   if (types !== undefined && !types.some((type) => event.type === type || event.type.startsWith(`${type}.`)))
     return false;
   if (subject === undefined) return true;
   if (subject.kind !== undefined && event.subject?.kind !== subject.kind) return false;
   if (subject.id !== undefined && event.subject?.id !== subject.id) return false;
   return subject.name === undefined || event.subject?.name === subject.name;
+}
+
+function isOf({ subject }: SkerryEvent, { id, name }: NodeSubject): boolean {
+  if (subject === undefined) return false;
+  if (subject.id === id) return true;
+  return subject.kind === 'vm' ? subject.name.startsWith(`${name}/`) : subject.kind === 'node' && subject.name === name;
 }

@@ -1,6 +1,6 @@
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { HostAccelerator } from '@skerry/api';
 import { run } from './run.ts';
 
@@ -51,42 +51,62 @@ interface Outcome {
   readonly complaint: string;
 }
 
+/** A KVM that works is never that much slower than emulation. */
+const KVM_PER_TCG = 5;
+
+export interface ProbeDeadlines {
+  /** Default 20,000: there is nothing to fall back to, however slow the host. */
+  readonly tcgMs?: number;
+  /** Default 2500; longer on a host where emulation has taken long. */
+  readonly kvmMs?: number;
+}
+
 /**
- * Which accelerator runs a guest here, in at most `deadlineMs` and a little.
+ * Which accelerator runs a guest here.
  * @param qemuPath undefined: not installed
+ * @param cacheDir the firmware is kept there: who is killed over the probe leaves nothing to clean up
  */
-export async function probeAccelerator(qemuPath: string | undefined, deadlineMs = 2500): Promise<HostAccelerator> {
+export async function probeAccelerator(
+  qemuPath: string | undefined,
+  cacheDir: string,
+  { tcgMs = 20_000, kvmMs = 2500 }: ProbeDeadlines = {},
+): Promise<HostAccelerator> {
   if (qemuPath === undefined) {
     return { kind: 'none', cause: 'no-qemu', reason: 'qemu-system-x86_64 is not installed' };
   }
-  const dir = await mkdtemp(join(tmpdir(), 'skerry-probe-'));
-  try {
-    const firmware = Buffer.alloc(FIRMWARE_BYTES);
-    PAYLOAD.copy(firmware, 0xff00);
-    RESET_VECTOR.copy(firmware, 0xfff0);
-    await writeFile(join(dir, 'bios'), firmware);
-    const boot = (accelerator: 'kvm' | 'tcg', machine: string): Promise<Outcome> =>
-      bootOnce(qemuPath, dir, accelerator, machine, deadlineMs);
-    const device = await openDevice();
-    const [control, ...kvm] = await Promise.all([
-      boot('tcg', 'q35'),
-      ...(device.opens ? MACHINES.map((machine) => boot('kvm', machine)) : []),
-    ]);
-    return judge(control, device, kvm);
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
+  const firmware = await firmwareIn(cacheDir);
+  const device = await openDevice();
+  const startedAtMs = performance.now();
+  const control = await bootOnce(qemuPath, firmware, 'tcg', 'q35', tcgMs);
+  const deadlineMs = control.good ? Math.max(kvmMs, KVM_PER_TCG * Math.ceil(performance.now() - startedAtMs)) : kvmMs;
+  const boot = (machine: string): Promise<Outcome> => bootOnce(qemuPath, firmware, 'kvm', machine, deadlineMs);
+  return judge(control, device, await Promise.all(device.opens ? MACHINES.map(boot) : []));
 }
 
-function judge(control: Outcome | undefined, device: Device, kvm: readonly Outcome[]): HostAccelerator {
+/** The same for all who share the cache, so it appears whole, and is not written again. */
+async function firmwareIn(cacheDir: string): Promise<string> {
+  const firmware = Buffer.alloc(FIRMWARE_BYTES);
+  PAYLOAD.copy(firmware, 0xff00);
+  RESET_VECTOR.copy(firmware, 0xfff0);
+  const path = join(cacheDir, 'probe-firmware');
+  const kept = await readFile(path).catch(() => undefined);
+  if (kept?.equals(firmware) === true) return path;
+  await mkdir(cacheDir, { recursive: true, mode: 0o700 });
+  const temporary = `${path}.${randomBytes(6).toString('hex')}`;
+  await writeFile(temporary, firmware);
+  await rename(temporary, path);
+  return path;
+}
+
+function judge(control: Outcome, device: Device, kvm: readonly Outcome[]): HostAccelerator {
   const failed = kvm.find((outcome) => !outcome.good);
   const { lack, kvmGid } = device;
   if (lack === undefined && failed === undefined) {
     const reason = 'A guest runs under KVM';
     return { kind: 'kvm', cause: 'guest-runs', reason, ...(kvmGid === undefined ? {} : { kvmGid }) };
   }
-  if (control?.good !== true) {
-    return { kind: 'none', cause: 'qemu-fails', reason: `QEMU does not run a guest: ${control?.complaint}` };
+  if (!control.good) {
+    return { kind: 'none', cause: 'qemu-fails', reason: `QEMU does not run a guest: ${control.complaint}` };
   }
   if (failed !== undefined) {
     return {
@@ -130,7 +150,7 @@ async function openDevice(): Promise<Device> {
 
 async function bootOnce(
   qemu: string,
-  dir: string,
+  firmware: string,
   accelerator: string,
   machine: string,
   deadlineMs: number,
@@ -149,9 +169,9 @@ async function bootOnce(
         ...(['timeout', '-s', 'KILL', String(deadlineMs / 1000), qemu] as const), // one that hangs in the kernel heeds no SIGTERM
         ...`-accel ${accelerator} -M ${machine} -cpu ${cpu} -m 2 -nodefaults -no-user-config -display none`.split(' '),
         ...`-no-reboot -device isa-debug-exit,iobase=0x501,iosize=1 -bios`.split(' '),
-        join(dir, 'bios'),
+        firmware,
       ],
-      { cwd: dir, okExitCodes: 'any', onLine, signal: failed.signal },
+      { cwd: dirname(firmware), okExitCodes: 'any', onLine, signal: failed.signal },
     );
     if (exitCode === SUCCESS) return { good: true, complaint: '' };
     const late = exitCode === 137 || signal === 'SIGKILL';

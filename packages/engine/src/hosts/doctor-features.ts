@@ -46,6 +46,20 @@ const NETWORK_ITEMS: ReadonlyArray<{ id: HostFeatureId; title: string; yes: stri
     remedy: 'modprobe sch_netem',
   },
   {
+    id: 'netem-seed',
+    title: 'Seeds of impairments in the kernel',
+    yes: 'The same seed impairs a link of a kernel network in the same way again.',
+    no: 'Impairments of kernel networks are drawn anew each time.',
+    remedy: 'Linux 6.6 and iproute2 6.6 have them.',
+  },
+  {
+    id: 'ifb',
+    title: 'Queues for what guests send (ifb)',
+    yes: 'Kernel networks impair and limit what guests send.',
+    no: 'NICs of kernel networks have neither impairments nor rates.',
+    remedy: 'modprobe -a ifb act_mirred cls_u32 sch_ingress',
+  },
+  {
     id: 'tbf',
     title: 'Rate limits (tbf)',
     yes: 'Rates of kernel networks can be limited.',
@@ -65,6 +79,13 @@ const NETWORK_ITEMS: ReadonlyArray<{ id: HostFeatureId; title: string; yes: stri
     yes: 'Kernel networks have NAT and filters.',
     no: 'NAT and filters come from the user datapath.',
     remedy: 'modprobe nf_tables',
+  },
+  {
+    id: 'bridge-filters',
+    title: 'Filters within a bridge (br_netfilter)',
+    yes: 'Kernel networks can have access lists.',
+    no: 'Only networks of the user datapath have access lists.',
+    remedy: 'modprobe br_netfilter (mind that it filters all bridges, unless net.bridge.bridge-nf-call-iptables is 0)',
   },
   {
     id: 'vhost-net',

@@ -1,5 +1,6 @@
 import type { DoctorItem } from '@skerry/api';
 import { feature, memoryItems, networkItems } from './doctor-features.ts';
+import { MANDATORY_LACKS } from './mandatory-plan.ts';
 import type { HostFacts } from './probe.ts';
 
 /** What the facts mean for who uses this host, the most important first. Pure. */
@@ -17,11 +18,16 @@ export function doctorReport(facts: HostFacts): DoctorItem[] {
 
 const OLDEST_QEMU = [7, 2] as const;
 
-function qemuItem({ qemu }: HostFacts): DoctorItem {
+function qemuItem({ qemu, tools }: HostFacts): DoctorItem {
   const base = { id: 'qemu', title: 'QEMU' };
   const remedy = 'apt-get install qemu-system-x86 qemu-utils';
-  if (qemu === undefined)
-    return { ...base, state: 'missing', found: 'not installed', consequence: 'No VM can run.', remedy };
+  if (qemu === undefined) {
+    const missing = { ...base, state: 'missing', consequence: 'No VM can run.' } as const;
+    const path = tools.find(({ name }) => name === 'qemu-system-x86_64')?.path;
+    if (path === undefined) return { ...missing, found: 'not installed', remedy };
+    // Broken, or on a host that is too slow or busy to tell.
+    return { ...missing, found: `${path} does not say its version`, remedy: `Run \`${path} --version\` by hand.` };
+  }
   const [major = 0, minor = 0] = qemu.version.split('.').map(Number);
   if (major < OLDEST_QEMU[0] || (major === OLDEST_QEMU[0] && minor < OLDEST_QEMU[1])) {
     const consequence = 'Skerry needs QEMU 7.2 or newer (its stream networks).';
@@ -105,7 +111,7 @@ const TOOL_GROUPS: ReadonlyArray<{
   {
     id: 'tools-network',
     title: 'Network tools',
-    tools: ['ip', 'tc', 'nft', 'dnsmasq'],
+    tools: ['ip', 'tc', 'bridge', 'nft', 'dnsmasq'],
     lack: 'limited',
     use: 'The kernel datapath can be set up by root.',
     consequence: 'Networks use the switch in user space, which needs none of them.',
@@ -113,10 +119,11 @@ const TOOL_GROUPS: ReadonlyArray<{
   {
     id: 'tools-optional',
     title: 'Optional tools',
-    tools: ['musl-gcc', 'passt', 'swtpm'],
+    tools: ['musl-gcc', 'passt', 'swtpm', 'virtiofsd'],
     lack: 'limited',
     use: 'All optional tools are there.',
-    consequence: "Fallbacks serve: gcc for musl-gcc, QEMU's user network for passt, no TPM in VMs without swtpm.",
+    consequence:
+      "Fallbacks serve: gcc for musl-gcc, QEMU's user network for passt, 9p for virtiofsd, no TPM in VMs without swtpm.",
   },
 ];
 
@@ -183,19 +190,31 @@ function confinementItems(facts: HostFacts): DoctorItem[] {
       : 'A guest that breaks out of QEMU may start programs.',
     ...(sandbox ? {} : { remedy: "Use a QEMU with libseccomp, as the distribution's, on a kernel with seccomp." }),
   });
-  const apparmor = feature(facts, 'apparmor');
-  const selinux = feature(facts, 'selinux');
-  const mandatory = [apparmor, selinux].filter(({ state }) => state === 'yes').map(({ id }) => id);
-  items.push({
-    id: 'confine-mac',
-    title: 'AppArmor or SELinux',
-    state: mandatory.length > 0 ? 'ok' : 'limited',
-    found: mandatory.length > 0 ? mandatory.join(', ') : 'neither',
-    consequence:
-      mandatory.length > 0 ? 'The host can confine VMs by profile as well.' : 'No profile confines VMs in addition.',
-    ...(mandatory.length > 0 ? {} : { remedy: "Boot a kernel with AppArmor (Debian's has it)." }),
-  });
+  items.push(mandatoryItem(facts));
   return items;
+}
+
+function mandatoryItem(facts: HostFacts): DoctorItem {
+  const base = { id: 'confine-mac', title: 'AppArmor or SELinux' };
+  const both = [feature(facts, 'apparmor'), feature(facts, 'selinux')];
+  const active = both.filter(({ state }) => state === 'yes').map(({ id }) => id);
+  if (active.length > 0) {
+    const consequence = "The kernel's policy allows each VM's process its own files alone, no program and no network.";
+    return { ...base, state: 'ok', found: active.join(', '), consequence };
+  }
+  const consequence = 'No policy of the kernel confines VMs in addition.';
+  for (const { id, found } of both) {
+    const lack = Object.values(MANDATORY_LACKS).find((each) => found.endsWith(each.found));
+    if (lack !== undefined)
+      return { ...base, state: 'limited', found: `${id}: ${found}`, consequence, remedy: lack.remedy };
+  }
+  return {
+    ...base,
+    state: 'limited',
+    found: 'neither',
+    consequence,
+    remedy: "Boot a kernel with AppArmor (Debian's has it).",
+  };
 }
 
 function survivalItem(facts: HostFacts): DoctorItem {

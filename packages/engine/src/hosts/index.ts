@@ -1,6 +1,10 @@
 export { run, start, type Argv, type RunOptions, type RunResult, type StartOptions } from './run.ts';
 export { hostMemory, type HostMemory, type HostMemoryOptions } from './memory.ts';
+export { BOOT_ID_PATH, lookAtBoot, type Boot } from './boot.ts';
+export { lookAtMandatory } from './mandatory.ts';
+export { MANDATORY_LACKS, type Mandatory, type MandatoryLack } from './mandatory-plan.ts';
 export { nativePath } from './native.ts';
 export { ensurePaths, hostPaths, instanceId, type HostPaths } from './paths.ts';
 export { probeHost, type HostFacts, type ProbeOptions } from './probe.ts';
 export { doctorReport } from './doctor.ts';
+export { findVirtiofsd, type Virtiofsd } from './virtiofsd.ts';

@@ -4,6 +4,8 @@ import { access, mkdir, readFile, readdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { userInfo } from 'node:os';
 import type { HostFeature, HostFeatureId } from '@skerry/api';
+import { MANDATORY_LACKS } from './mandatory-plan.ts';
+import { lookAtMandatory } from './mandatory.ts';
 import { run } from './run.ts';
 
 /**
@@ -19,8 +21,7 @@ export async function probeKernelFeatures(uid: number): Promise<HostFeature[]> {
     probeControlGroups(uid),
     probeKsm(),
     probeHugePages(),
-    probeFile('apparmor', '/sys/module/apparmor/parameters/enabled', (text) => text === 'Y'),
-    probeFile('selinux', '/sys/fs/selinux/enforce', () => true),
+    ...probeMandatory(),
     ...probeSystemd(),
   ]);
   return [userNamespaces, ...network, ...rest];
@@ -42,9 +43,21 @@ const NETWORK_PROBES: ReadonlyArray<readonly [HostFeatureId, string]> = [
   ['tap', 'ip tuntap add dev sktap mode tap'],
   ['bridge', 'ip link add skbr type bridge'],
   ['vlan-filtering', 'ip link add skbrv type bridge vlan_filtering 1'],
-  ['vlan', 'ip link add link lo name skvlan type vlan id 5'],
+  // Of the bridge above: the loopback takes no VLANs (NETIF_F_VLAN_CHALLENGED).
+  ['vlan', 'ip link add link skbr name skvlan type vlan id 5'],
+  // Made by br_netfilter, which nothing loads by itself.
+  ['bridge-filters', 'ls /proc/sys/net/bridge'],
   ['vxlan', 'ip link add skvx type vxlan id 5 dstport 4789 local 127.0.0.1'],
-  ['netem', 'tc qdisc replace dev lo root netem delay 1ms'],
+  // All that is asked of it at once; a kernel that does not know the seed passes over it, so it is read back.
+  [
+    'netem',
+    'tc qdisc replace dev lo root netem limit 32 delay 1ms 1ms loss 1% duplicate 1% corrupt 1% reorder 1% rate 1mbit',
+  ],
+  ['netem-seed', 'tc qdisc replace dev lo root netem loss 1% seed 7 && tc -j qdisc show dev lo | grep \'"seed":7\''],
+  [
+    'ifb',
+    'ip link add skifb type ifb && tc qdisc add dev lo ingress && tc filter add dev lo parent ffff: protocol all prio 1 u32 match u32 0 0 action mirred egress redirect dev skifb',
+  ],
   ['tbf', 'tc qdisc replace dev lo root tbf rate 1mbit burst 10k latency 10ms'],
   ['htb', 'tc qdisc replace dev lo root htb'],
   [
@@ -54,7 +67,8 @@ const NETWORK_PROBES: ReadonlyArray<readonly [HostFeatureId, string]> = [
 ];
 
 const NETWORK_SCRIPT = NETWORK_PROBES.map(
-  ([id, command]) => `if out=$(${command} 2>&1); then echo "${id} yes"; else echo "${id} no" $out; fi`,
+  ([id, command]) =>
+    `if out=$({ ${command}; } 2>&1); then echo "${id} yes"; else echo "${id} no" $(echo "$out" | head -n 1); fi`,
 ).join('\n');
 
 /** Without root, a user namespace gives the rights to try, where it can be made. */
@@ -63,7 +77,8 @@ async function probeNetwork(uid: number, userNamespaces: boolean): Promise<HostF
   if (uid !== 0 && !userNamespaces) return unknown('needs root to tell');
   try {
     const { stdout } = await run(['unshare', uid === 0 ? '-n' : '-Urn', 'sh', '-c', NETWORK_SCRIPT], {
-      timeoutMs: 10_000,
+      // Each command may load a module, and an emulated machine takes its time.
+      timeoutMs: 30_000,
     });
     return readNetworkProbe(stdout, uid);
   } catch (error) {
@@ -153,10 +168,15 @@ async function probeHugePages(): Promise<HostFeature> {
   return { id, state: found.length > 0 ? 'yes' : 'no', found: words.join('; ') };
 }
 
-async function probeFile(id: HostFeatureId, path: string, good: (text: string) => boolean): Promise<HostFeature> {
-  const text = await readFile(path, 'utf8').catch(() => undefined);
-  if (text === undefined) return { id, state: 'no', found: 'not in this kernel' };
-  return good(text.trim()) ? { id, state: 'yes', found: 'enabled' } : { id, state: 'no', found: 'disabled' };
+/** `yes`: VMs get a profile or a label each. */
+function probeMandatory(): Array<Promise<HostFeature>> {
+  const looked = lookAtMandatory();
+  return (['apparmor', 'selinux'] as const).map(async (id): Promise<HostFeature> => {
+    const found = await looked;
+    if (found?.kind !== id) return { id, state: 'no', found: 'not active' };
+    if (found.lack === undefined) return { id, state: 'yes', found: 'active' };
+    return { id, state: 'no', found: `active, but ${MANDATORY_LACKS[found.lack].found}` };
+  });
 }
 
 function probeSystemd(): Array<Promise<HostFeature>> {

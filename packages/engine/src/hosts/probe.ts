@@ -14,7 +14,7 @@ import { findTools, probeTools } from './tools.ts';
 export type HostFacts = HostInfo;
 
 export interface ProbeOptions {
-  /** Holds `probe.json`. */
+  /** Holds `probe.json`, and the firmware of the probe. */
   readonly cacheDir: string;
   /** Probe again whatever the cache says. */
   readonly fresh?: boolean | undefined;
@@ -32,16 +32,17 @@ export async function probeHost(options: ProbeOptions): Promise<HostFacts> {
   const path = join(options.cacheDir, 'probe.json');
   const kept = options.fresh === true ? undefined : await readKept(path, key);
   if (kept !== undefined) return kept;
-  const facts = await probeNow(tools, vmjailPath);
-  await keep(options.cacheDir, path, { key, facts });
+  const facts = await probeNow(tools, vmjailPath, options.cacheDir);
+  // A host that had no time for a guest just now may have it the next time.
+  if (facts.accelerator.kind !== 'none') await keep(options.cacheDir, path, { key, facts });
   return facts;
 }
 
-async function probeNow(paths: ReadonlyMap<string, string>, vmjailPath: string): Promise<HostFacts> {
+async function probeNow(paths: ReadonlyMap<string, string>, vmjailPath: string, cacheDir: string): Promise<HostFacts> {
   const qemuPath = paths.get('qemu-system-x86_64');
   const uid = process.getuid?.() ?? -1;
   // By itself: under load a boot's deadline would measure the other probes.
-  const accelerator = await probeAccelerator(qemuPath);
+  const accelerator = await probeAccelerator(qemuPath, cacheDir);
   const [cpu, qemu, tools, features] = await Promise.all([
     probeCpu(vmjailPath),
     qemuPath === undefined ? undefined : probeQemu(qemuPath),
@@ -91,7 +92,8 @@ async function cacheKey(paths: readonly string[]): Promise<string> {
   );
   const bootId = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '');
   const groups = process.getgroups?.().join(',') ?? '';
-  const text = [1, bootId.trim(), release(), process.getuid?.(), groups, ...seen].join('\n');
+  // The number is another whenever other things are probed.
+  const text = [4, bootId.trim(), release(), process.getuid?.(), groups, ...seen].join('\n');
   return createHash('sha256').update(text).digest('hex');
 }
 

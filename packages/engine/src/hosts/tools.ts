@@ -1,11 +1,17 @@
 import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostTool } from '@skerry/api';
 import { run } from './run.ts';
 
 /** What Skerry calls, with the Debian package that brings it and how it tells its version. */
-export const TOOLS: ReadonlyArray<{ name: string; package: string; versionArgs?: readonly string[] }> = [
+export const TOOLS: ReadonlyArray<{
+  name: string;
+  package: string;
+  versionArgs?: readonly string[];
+  /** Where it lies if not on the path. */
+  dirs?: readonly string[];
+}> = [
   { name: 'qemu-system-x86_64', package: 'qemu-system-x86' },
   { name: 'qemu-img', package: 'qemu-utils' },
   { name: 'mke2fs', package: 'e2fsprogs', versionArgs: ['-V'] },
@@ -25,10 +31,17 @@ export const TOOLS: ReadonlyArray<{ name: string; package: string; versionArgs?:
   { name: 'unshare', package: 'util-linux' },
   { name: 'ip', package: 'iproute2', versionArgs: ['-V'] },
   { name: 'tc', package: 'iproute2', versionArgs: ['-V'] },
+  { name: 'bridge', package: 'iproute2', versionArgs: ['-V'] },
   { name: 'nft', package: 'nftables' },
   { name: 'dnsmasq', package: 'dnsmasq-base' },
   { name: 'passt', package: 'passt' },
   { name: 'swtpm', package: 'swtpm' },
+  // Debian 13, Fedora and openSUSE; Arch; Debian 12 and Ubuntu 22.04 as a part of qemu-system-common.
+  {
+    name: 'virtiofsd',
+    package: 'virtiofsd',
+    dirs: ['/usr/libexec', '/usr/lib', '/usr/lib/virtiofsd', '/usr/lib/qemu'],
+  },
 ];
 
 /** The paths of the tools that are there, by name. sbin is looked into too: it is not on a user's PATH on Debian. */
@@ -36,18 +49,22 @@ export async function findTools(): Promise<Map<string, string>> {
   const dirs = [...new Set([...(process.env['PATH'] ?? '/usr/bin:/bin').split(':'), '/usr/sbin', '/sbin'])];
   const found = new Map<string, string>();
   await Promise.all(
-    TOOLS.map(async ({ name }) => {
-      for (const dir of dirs) {
-        const path = join(dir, name);
-        const usable = await access(path, constants.X_OK).then(
-          () => true,
-          () => false,
-        );
-        if (usable) return void found.set(name, path);
+    TOOLS.map(async ({ name, dirs: more = [] }) => {
+      for (const dir of [...dirs, ...more]) {
+        if (await isProgram(join(dir, name))) return void found.set(name, join(dir, name));
       }
     }),
   );
   return found;
+}
+
+async function isProgram(path: string): Promise<boolean> {
+  const status = await stat(path).catch(() => undefined);
+  if (status?.isFile() !== true) return false;
+  return await access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
 }
 
 export async function probeTools(paths: ReadonlyMap<string, string>): Promise<HostTool[]> {

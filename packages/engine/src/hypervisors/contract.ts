@@ -1,3 +1,4 @@
+import type { ShareHow } from '@skerry/api';
 import type { JailSpec } from './jail/index.ts';
 
 /**
@@ -44,15 +45,45 @@ export interface PlaceholderDisk {
  * - `saved`: it goes on from a file that `saveState` wrote; it comes up paused.
  */
 export type LaunchOrigin =
-  | { readonly kind: 'template'; readonly keeperPath: string; readonly statePath?: string | undefined }
+  | {
+      readonly kind: 'template';
+      readonly keeperPath: string;
+      readonly statePath?: string | undefined;
+      /** Of that file; default `stream`. */
+      readonly layout?: StateLayout | undefined;
+    }
   | { readonly kind: 'clone'; readonly keeperPath: string; readonly paused?: boolean | undefined }
-  | { readonly kind: 'saved'; readonly statePath: string };
+  | { readonly kind: 'saved'; readonly statePath: string; readonly layout: StateLayout };
+
+/** Of a saved state: as it was sent, or with a place of its own for each page of memory. A driver reads what it wrote. */
+export type StateLayout = 'stream' | 'mapped';
 
 export interface LaunchNic {
   /** `52:54:00:12:34:56` */
   readonly mac: string;
   /** Name in the runtime directory of the socket that the switch connects to, e.g. `nic0`. */
   readonly socketName: string;
+  /** Nobody's yet: for a NIC that is added while the machine runs. */
+  readonly isSpare?: boolean | undefined;
+  /** Of a NIC on a bridge, which has no socket then. */
+  readonly tap?: LaunchTap | undefined;
+}
+
+/** An interface of the host that is made for the VM's process, down, and goes with it. */
+export interface LaunchTap {
+  /** `sk` and at most 13 of a-z and 0-9. */
+  readonly name: string;
+  /** The kernel moves the frames, without QEMU: where there is /dev/vhost-net. */
+  readonly vhost: boolean;
+}
+
+/** A directory of the host, for the guest to mount as `shareTag(index)`. */
+export interface LaunchShare {
+  /** Without any symbolic link in it. */
+  readonly path: string;
+  readonly readonly: boolean;
+  /** File system in the guest; absent: 9p. With virtiofs the machine has no `origin`: another process writes to its memory. */
+  readonly how?: ShareHow | undefined;
 }
 
 export interface LaunchKernel {
@@ -86,6 +117,7 @@ export interface VmLaunch extends VmDirs {
   /** In the guest's order: the first is /dev/vda. */
   readonly disks: readonly (LaunchDisk | PlaceholderDisk)[];
   readonly nics: readonly LaunchNic[];
+  readonly shares?: readonly LaunchShare[] | undefined;
   readonly origin?: LaunchOrigin | undefined;
   /**
    * Whether memory that the guest frees goes back to the host. Not with memory of a template, in whose place it would
@@ -95,6 +127,8 @@ export interface VmLaunch extends VmDirs {
   readonly accelerator: 'kvm' | 'tcg';
   /** Rate of the host's time stamp counter, kHz. */
   readonly tscKhz?: number | undefined;
+  /** UUID, another at each start: a kernel that sees it change draws new random numbers (vmgenid). Where there is ACPI. */
+  readonly generation?: string | undefined;
   readonly extraKernelArgs?: readonly string[] | undefined;
   readonly isolation: Isolation;
 }
@@ -110,7 +144,7 @@ export interface DriverCapabilities {
   readonly pause: boolean;
   readonly adopt: boolean;
   readonly maxCpus: number;
-  /** Disks and NICs together, by machine. */
+  /** Disks, NICs and shares together, by machine. */
   readonly maxDevices: Readonly<Record<LaunchKernel['machine'], number>>;
 }
 
@@ -144,7 +178,7 @@ export interface Driver {
   /**
    * Starts a VM; resolves once the hypervisor takes commands (the guest boots meanwhile). When it throws, nothing is left.
    * @param options timeoutMs default 20,000
-   * @throws SkerryError `unsupported`, `in-use` (it runs already), `unavailable` (the template has gone), `failed` (with what
+   * @throws SkerryError `unsupported` (also: no virtiofsd), `in-use` (it runs already), `unavailable` (the template has gone), `failed` (with what
    * the hypervisor said), `timeout`, `cancelled`
    */
   start(launch: VmLaunch, options?: StartOptions): Promise<Machine>;
@@ -179,6 +213,13 @@ export interface MachineExit {
   readonly atMs: number;
 }
 
+/** What is done to all disks of a machine. */
+export type DiskFault =
+  /** Each request takes so long, one after the other. */
+  | { readonly kind: 'latency'; readonly ms: number }
+  /** Reads and writes fail: all of them, or those of a share of the blocks, chosen by the seed. */
+  | { readonly kind: 'error'; readonly share: number; readonly seed: number };
+
 export interface MachineInfo {
   readonly driver: string;
   readonly version: string;
@@ -206,14 +247,42 @@ export interface Machine {
   /** @throws SkerryError as `pause` */
   resume(): Promise<void>;
   /**
+   * Its CPUs stand still until then, whatever `pause` and `resume` say meanwhile, which hold again afterwards; `state` says
+   * what those have made of it. They go on by themselves, also when nobody is connected to it.
+   * @param untilMs milliseconds since 1970; Infinity: until `thaw`
+   * @throws SkerryError as `pause`
+   */
+  freeze(untilMs: number): Promise<void>;
+  /** Ends that; nothing when it is over. @throws SkerryError as `pause` */
+  thaw(): Promise<void>;
+  isFrozen(): boolean;
+  /**
+   * Its disks fail or are slow until then; all is as before by itself, also when nobody is connected to it.
+   * @param untilMs milliseconds since 1970; Infinity: until `endDiskFault`
+   * @throws SkerryError as `pause`; `in-use` (there is one), `invalid` (a share that can not be)
+   */
+  beginDiskFault(fault: DiskFault, untilMs: number): Promise<void>;
+  /** Nothing when there is none. @throws SkerryError as `pause` */
+  endDiskFault(kind: DiskFault['kind']): Promise<void>;
+  /** @throws SkerryError as `pause` */
+  hasDiskFault(): Promise<boolean>;
+  /**
+   * What the guest sees of the cable of a NIC, by its place in the launch.
+   * @param outUntilMs it sees no carrier until then, and then what `isUp` says, also when nobody is connected to it;
+   * milliseconds since 1970, Infinity: until this is called again
+   * @throws SkerryError as `pause`
+   */
+  setLink(index: number, isUp: boolean, outUntilMs?: number): Promise<void>;
+  /**
    * Writes memory and devices, as they are now, to a new file, and leaves it paused: `resume` goes on. Not synced. Once
    * only in a pause: QEMU refuses a second time, also after one that was cancelled in its last moment.
    * @param path must not exist; it is made with our rights, 0600
+   * @returns what the origin `saved` has to be told
    * @param options timeoutMs default 600,000
    * @throws SkerryError `no-space`, `wrong-state` (not paused), `in-use` (the file is there), `failed`, `timeout`,
    * `cancelled` (not if it comes too late). There is no file then, and it is paused still
    */
-  saveState(path: string, options?: WaitOptions): Promise<void>;
+  saveState(path: string, options?: WaitOptions): Promise<StateLayout>;
   /**
    * Ends a machine of the origin `template`, and leaves its memory and devices with its supervisor for clones, which come
    * up as it was: running, or paused. `exited` settles only when the supervisor has let go of them.

@@ -5,8 +5,10 @@ export {
   EGRESS_UID,
   findJailHost,
   inspectJail,
+  keptBytes,
   killJailed,
   launchJail,
+  SpareJail,
   readExit,
   readPid,
   UID_BASE,
@@ -21,4 +23,6 @@ export {
   type JailState,
   type UidSources,
 } from './jail/index.ts';
-export { capLog, createQemuDriver, type QemuDriverOptions } from './qemu/index.ts';
+export { assertShareUsable } from './share-check.ts';
+export { Policies, type PolicyOptions } from './policies/index.ts';
+export { capLog, createQemuDriver, lastRun, shareTag, virtiofsdCommand, type QemuDriverOptions } from './qemu/index.ts';

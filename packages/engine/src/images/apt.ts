@@ -206,7 +206,8 @@ function isCancelled(error: unknown): boolean {
 function unavailable(what: string, error: unknown): unknown {
   if (isCancelled(error)) return error;
   return new SkerryError('unavailable', `${what}: ${(error as Error).message}`, {
-    remedy: 'Check the network and /etc/apt/sources.list, then try again.',
+    remedy:
+      'Check the network and /etc/apt/sources.list, then try again; without a network: `skerry bundle load FILE`.',
     cause: error,
   });
 }

@@ -1,6 +1,7 @@
 import { ImageRecipe } from '@skerry/api';
 import { openCatalogue, type Image } from './catalogue.ts';
 import { composeImage, hashRecipe, type ImageBuildOptions } from './compose.ts';
+import { withSsh } from './ssh-plan.ts';
 import type { ImagePaths } from './types.ts';
 
 /** The micro image: busybox and the base files of `guest/rootfs`, the ground of every recipe. Throws what `buildRecipe` throws. */
@@ -14,6 +15,11 @@ export function buildMicro(
     ...(options.sizeMib === undefined ? {} : { sizeMib: options.sizeMib }),
   });
   return composeImage(paths, recipe, null, options);
+}
+
+/** The micro image with an ssh server. Throws what `buildRecipe` throws. */
+export function buildMicroSsh(paths: ImagePaths, options: RecipeOptions = {}): Promise<Image> {
+  return buildRecipe(paths, ImageRecipe.parse({ name: 'micro-ssh', ssh: true, minMemoryMib: 48 }), options);
 }
 
 interface RecipeOptions extends ImageBuildOptions {
@@ -40,5 +46,5 @@ export async function findBuilt(
 }
 
 function named(recipe: ImageRecipe, { name }: { readonly name?: string | undefined }): ImageRecipe {
-  return name === undefined ? recipe : { ...recipe, name };
+  return withSsh(name === undefined ? recipe : { ...recipe, name });
 }

@@ -9,6 +9,7 @@ import { openCatalogue, readImage, type Image, type ImageManifest } from './cata
 import { digestOf, uuidOf } from './digest.ts';
 import { withLock } from './lock.ts';
 import { explainFailure, openWorkDir, publishDir, writeJson } from './publish.ts';
+import { lonePackages } from './ssh-plan.ts';
 import { requireBuildTools } from './tools.ts';
 import { baseFiles, createTree } from './tree.ts';
 import { signalOf, type BuildOptions, type ImagePaths } from './types.ts';
@@ -82,7 +83,9 @@ async function make(
 ): Promise<Image> {
   const apt = openApt(paths.cacheDir);
   options.onProgress?.('Looking up packages', 0);
-  const packages = await apt.resolve([BUSYBOX, ...recipe.packages], options);
+  const resolved = await apt.resolve([BUSYBOX, ...recipe.packages], options);
+  const lone = lonePackages(recipe, resolved).map((name) => apt.candidate(name, options));
+  const packages = [...resolved, ...(await Promise.all(lone))];
   const versions = Object.fromEntries(packages.map((deb) => [deb.name, deb.version]));
   const digest = digestOf({ recipeHash, versions });
   const ready = await readImage(paths.imagesDir, digest);

@@ -1,23 +1,28 @@
 import {
+  isBuiltIn,
   SkerryError,
   type Image as ApiImage,
+  type BundleCreate,
+  type BundleLoadResult,
+  type BundleResult,
   type ImageBuild,
   type ImageRecipe,
   type Vm,
   type VmSpec,
 } from '@skerry/api';
 import type { BootFiles, VmImages, WorkOptions } from '../vms/index.ts';
-import { buildMicro, buildRecipe, findBuilt } from './build.ts';
+import { buildMicro, buildMicroSsh, buildRecipe, findBuilt } from './build.ts';
 import type { BootBuilder } from './builder.ts';
+import { createBundle } from './bundle.ts';
+import { loadBundle } from './bundle-load.ts';
 import { openCatalogue, type Image } from './catalogue.ts';
 import { buildInitrd } from './initrd.ts';
 import { buildKernel, findKernel } from './kernel.ts';
 import type { Kernel } from './kernel-plan.ts';
+import { SSH_SERVER_PACKAGE } from './ssh-plan.ts';
 import type { ImagePaths } from './types.ts';
 
 /** Images for those who use them: what is built in is made when it is first needed, and kernels change under way. */
-
-export const MICRO = 'micro';
 
 export interface ImageServicePorts {
   readonly paths: ImagePaths;
@@ -65,11 +70,12 @@ export class ImageService implements VmImages {
         patched: kernel.patched,
         machine: kernel.machine,
       },
+      kernelMinMemoryMib: kernel.minMemoryMib,
       image: {
         digest: image.digest,
         disk: { path: image.rootDiskPath, format: image.rootDisk.format, readonly: true },
         virtualSizeBytes: image.rootDisk.virtualSizeBytes,
-        minMemoryMib: Math.max(image.minMemoryMib, kernel.minMemoryMib),
+        minMemoryMib: image.minMemoryMib,
         env: image.env,
         command: image.command,
       },
@@ -91,19 +97,36 @@ export class ImageService implements VmImages {
 
   async build({ target, name, kernel, format }: ImageBuild, work: WorkOptions): Promise<ApiImage> {
     const { paths } = this.#ports;
-    if (target !== 'micro')
-      return apiImage(await this.#buildRecipe(target, { name, format }, work), await this.#kernelInUse());
+    const how = { format, ...(name === undefined ? {} : { name }) };
+    if (target === 'micro-ssh')
+      return apiImage(await buildMicroSsh(paths, { ...work, ...how }), await this.#kernelInUse());
+    if (target !== 'micro') return apiImage(await this.#buildRecipe(target, how, work), await this.#kernelInUse());
     const built = await buildKernel(paths, kernel, work);
     await this.#initrd(built, work);
-    const image = await buildMicro(paths, { ...work, format, ...(name === undefined ? {} : { name }) });
+    const image = await buildMicro(paths, { ...work, ...how });
     return apiImage(image, built.kind);
+  }
+
+  /**
+   * What a VM is made from that shall have an ssh server: instead of `micro` its variant, else the image itself.
+   * @throws SkerryError `not-found`, `unsupported` (it has none)
+   */
+  async withSsh(name: string): Promise<string> {
+    if (isBuiltIn(name)) return 'micro-ssh';
+    const image = await openCatalogue(this.#ports.paths.imagesDir).get(name);
+    if (SSH_SERVER_PACKAGE in image.packages) return name;
+    throw new SkerryError('unsupported', `The image '${name}' has no ssh server`, {
+      remedy: 'Write `ssh: true` in its recipe and build it again, or leave --ssh out: `skerry shell` needs no server.',
+    });
   }
 
   /** @throws SkerryError `not-found`, `in-use` */
   async delete(ref: string): Promise<void> {
     const catalogue = openCatalogue(this.#ports.paths.imagesDir);
     const image = await catalogue.get(ref);
-    const user = (await this.#ports.vms()).find((vm) => vm.status.imageDigest === image.digest);
+    const user = (await this.#ports.vms()).find(
+      ({ status }) => status.imageDigest === image.digest || status.previous?.imageDigest === image.digest,
+    );
     if (user !== undefined) {
       throw new SkerryError('in-use', `The disk of ${user.name} lies on the image '${image.name}'`, {
         remedy: `Delete the VM first: \`skerry delete ${user.name}\`.`,
@@ -116,6 +139,41 @@ export class ImageService implements VmImages {
       });
     }
     await catalogue.delete(image.digest);
+  }
+
+  /**
+   * Writes a file with all that VMs of these images need beside QEMU and Skerry. What is built in, or declared by a node with its
+   * recipe, is built first if it is not there.
+   * @throws SkerryError `not-found` (image), `conflict` (the file is there), and what building throws
+   */
+  async createBundle(wanted: BundleCreate, version: string, work: WorkOptions): Promise<BundleResult> {
+    const { paths } = this.#ports;
+    const catalogue = openCatalogue(paths.imagesDir);
+    const images: Image[] = [];
+    for (const ref of wanted.images)
+      images.push(isBuiltIn(ref) ? await this.#image(ref, undefined, work) : await catalogue.get(ref));
+    for (const { spec } of wanted.nodes) {
+      for (const name of new Set(Object.values(spec.vms).map(({ image }) => image))) {
+        const recipe = spec.recipes[name];
+        images.push(
+          recipe === undefined ? await this.#image(name, undefined, work) : await this.#buildRecipe(recipe, {}, work),
+        );
+      }
+    }
+    if (wanted.images.length + wanted.nodes.length === 0) images.push(...(await catalogue.list()));
+    if (images.length === 0) images.push(await this.#image('micro', undefined, work));
+    const kernels = [await findKernel(paths, 'micro'), await findKernel(paths, 'distro')].filter(
+      (kernel) => kernel !== undefined,
+    );
+    if (kernels.length === 0) kernels.push(await this.#kernel('auto', work));
+    return createBundle(paths, { to: wanted.to, force: wanted.force, version, images, kernels }, work);
+  }
+
+  /** @throws SkerryError what `loadBundle` throws */
+  async loadBundle(from: string, work: WorkOptions): Promise<BundleLoadResult> {
+    const result = await loadBundle(this.#ports.paths, from, work);
+    this.#initrds.clear();
+    return result;
   }
 
   /** Builds our kernel beside everything else, unless it is there. */
@@ -150,12 +208,13 @@ export class ImageService implements VmImages {
         remedy: 'Delete the VM and create it anew; its disk can not be read without its image.',
       });
     }
-    if (name !== MICRO) {
+    if (!isBuiltIn(name)) {
       throw new SkerryError('not-found', `There is no image '${name}'`, {
-        remedy: 'See `skerry image list`; `micro` is built in, others are built with `skerry image build RECIPE`.',
+        remedy:
+          'See `skerry image list`; `micro` and `micro-ssh` are built in, others are built with `skerry image build RECIPE`.',
       });
     }
-    return buildMicro(this.#ports.paths, work);
+    return name === 'micro' ? buildMicro(this.#ports.paths, work) : buildMicroSsh(this.#ports.paths, work);
   }
 
   /** Ours when it is there; else the distribution's, while ours is built in the background. */

@@ -3,6 +3,8 @@ export type { BootBuilder, BuilderGuest } from './builder.ts';
 export type { ImageBuildOptions } from './compose.ts';
 export { openCatalogue, type Catalogue, type Image, type ImageManifest } from './catalogue.ts';
 export { buildInitrd, type Initrd } from './initrd.ts';
+export { withLock } from './lock.ts';
+export { writeJson } from './publish.ts';
 export { buildKernel, findKernel } from './kernel.ts';
 export type { Kernel, KernelKind } from './kernel-plan.ts';
 export { missingBuildTools } from './tools.ts';

@@ -15,7 +15,7 @@ import type { BuildOptions, ImagePaths } from './types.ts';
  * that points to the current one, so that looking it up costs no call of apt.
  */
 
-const KernelFile = z.object({
+export const KernelFile = z.object({
   version: z.literal(1),
   kind: z.enum(['micro', 'distro']),
   hash: z.string(),
@@ -29,7 +29,7 @@ const KernelFile = z.object({
   buildSeconds: z.number(),
   modulesDir: z.string().optional(),
 });
-type KernelFile = z.infer<typeof KernelFile>;
+export type KernelFile = z.infer<typeof KernelFile>;
 
 const Pointer = z.object({ version: z.literal(1), hash: z.string(), recipeHash: z.string().optional() });
 
@@ -70,7 +70,7 @@ async function makeMicro(paths: ImagePaths, options: BuildOptions): Promise<Kern
     machine: 'microvm',
     sourcePackage: `${source.name}=${source.version}`,
   }));
-  await writeJson(pointerPath(paths, 'micro'), { version: 1, hash, recipeHash });
+  await setKernel(paths, 'micro', hash);
   return kernel;
 }
 
@@ -83,7 +83,7 @@ async function makeDistro(paths: ImagePaths, options: BuildOptions): Promise<Ker
     patched: false,
     sourcePackage: distroSourceName(source),
   }));
-  await writeJson(pointerPath(paths, 'distro'), { version: 1, hash });
+  await setKernel(paths, 'distro', hash);
   return kernel;
 }
 
@@ -122,7 +122,13 @@ async function make(
   return toKernel(paths, file);
 }
 
-async function readKernel(paths: ImagePaths, hash: string): Promise<Kernel | undefined> {
+/** Has a kernel that is in the cache be the one of its kind. */
+export async function setKernel(paths: ImagePaths, kind: KernelKind, hash: string): Promise<void> {
+  const recipe = kind === 'micro' ? { recipeHash: await microRecipeHash(paths.guestDir) } : {};
+  await writeJson(pointerPath(paths, kind), { version: 1, hash, ...recipe });
+}
+
+export async function readKernel(paths: ImagePaths, hash: string): Promise<Kernel | undefined> {
   const file = KernelFile.safeParse(await readJson(join(kernelsDir(paths), hash, 'kernel.json')));
   return file.success ? toKernel(paths, file.data) : undefined;
 }
@@ -136,7 +142,7 @@ function toKernel(paths: ImagePaths, { file, modulesDir, ...rest }: KernelFile):
   };
 }
 
-function kernelsDir(paths: ImagePaths): string {
+export function kernelsDir(paths: ImagePaths): string {
   return join(paths.cacheDir, 'kernels');
 }
 

@@ -26,6 +26,7 @@ export const GUEST_MODULES: readonly string[] = [
   '9pnet_virtio',
   'vmw_vsock_virtio_transport',
   'qemu_fw_cfg',
+  'vmgenid',
 ];
 
 /** A module's own name as the kernel writes it, from its file's name. */

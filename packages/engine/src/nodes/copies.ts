@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
+  expandReplicas,
   SkerryError,
   type Node,
   type NodeSave,
@@ -62,15 +63,15 @@ export interface CopyPorts extends RestorePorts {
   readonly images: VmImages;
   readonly networks: {
     /** A network of its own with the same addresses. */
-    copy(from: string, to: string): Promise<void>;
+    copy(from: string, to: string, rename: ReadonlyMap<string, string>): Promise<void>;
     describe(name: string): Promise<SavedNetwork>;
     restore(network: SavedNetwork): Promise<void>;
-    /** Holds what is on its way between VMs while they are cut, and brings it into the copies. */
-    cut(
-      names: readonly string[],
-    ): Promise<CutNetwork & { inject(copies: Readonly<Record<string, string>>): Promise<void> }>;
     idOf(name: string): Promise<string>;
   };
+  /** Holds what is on its way between VMs of these networks while they are cut, and brings it into the copies. */
+  readonly cut: (
+    names: readonly string[],
+  ) => Promise<CutNetwork & { inject(copies: Readonly<Record<string, string>>): Promise<void> }>;
   readonly events: EventLog;
   /** Where saves are kept; on the file system of the VMs' directories, for they share layers. */
   readonly savesDir: string;
@@ -99,16 +100,19 @@ export class NodeCopyService {
       );
       const fork = (await nodes.create({
         name,
-        spec: { ...original.spec, vms: vmSpecs, power: 'down' },
+        title: original.title,
+        labels: original.labels,
+        spec: { ...original.spec, protected: false, vms: vmSpecs, networks: withoutForwards(original), power: 'down' },
         // A daemon that dies now takes it away.
         status: { state: 'stopping', message: FORKING, vms: {} },
       })) as Node;
+      const names = new Map([...members.keys()].map((vm) => [`${original.name}/${vm}`, `${name}/${vm}`]));
       try {
         for (const network of Object.keys(original.spec.networks))
-          await networks.copy(networkName(original.name, network), networkName(name, network));
+          await networks.copy(networkName(original.name, network), networkName(name, network), names);
         const copies = new Map<string, Vm>();
         for (const [inner, vm] of members) copies.set(inner, await this.#declare(fork, inner, vm));
-        const network = await networks.cut(networkNames(original));
+        const network = await this.#ports.cut(networkNames(original));
         const pausedMs = await this.#cut(members, copies, network, work);
         const ids: Record<string, string> = {};
         for (const each of Object.keys(original.spec.networks))
@@ -149,7 +153,7 @@ export class NodeCopyService {
       await makeDirectory(unfinished);
       try {
         work.onProgress?.('cutting memory and disks');
-        const network = await networks.cut(networkNames(node));
+        const network = await this.#ports.cut(networkNames(node));
         const cut = await this.#cutInto(members, (inner) => join(unfinished, inner), false, network, work);
         await writeManifest(unfinished, {
           version: 1,
@@ -190,7 +194,7 @@ export class NodeCopyService {
    * @throws SkerryError `not-found`, `unsupported` (another version wrote it), `no-space` before anything is changed
    */
   async restore(nodeId: string, save: string, work: WorkOptions): Promise<Node> {
-    const { nodeService, events } = this.#ports;
+    const { nodes, nodeService, events } = this.#ports;
     const node = await nodeService.get(nodeId);
     const dir = join(this.#dirOf(node.id), save);
     const manifest = await readManifest(dir);
@@ -198,9 +202,19 @@ export class NodeCopyService {
     return nodeService.exclusively(node.name, async () => {
       const members = await nodeService.members(node.name);
       using room = await this.#ports.admission.reserve(restoreAsks(manifest, members));
-      for (const network of manifest.networks) await this.#ports.networks.restore(network);
-      await restoreVms(this.#ports, node, manifest, dir, { ...work, room });
-      await this.#ports.nodes.update(node.id, () => ({ spec: manifest.spec }));
+      // From here on it is half of each: a daemon that dies leaves the next one to do it again, from the save.
+      await nodes.update(node.id, ({ status }) => ({
+        status: { ...status, state: 'starting', work: { kind: 'restore', save } },
+      }));
+      try {
+        for (const network of manifest.networks) await this.#ports.networks.restore(network);
+        await restoreVms(this.#ports, node, manifest, dir, { ...work, room });
+      } catch (error) {
+        const message = `${node.name} was not restored to ${save}: ${SkerryError.from(error).message}`;
+        await uninterrupted(() => nodeService.finish(node.id, 'node.restore-failed', message));
+        throw error;
+      }
+      await nodes.update(node.id, () => ({ spec: manifest.spec }));
       const done = await nodeService.settle(node.id, manifest.spec.power);
       void events.emit({
         type: 'node.restored',
@@ -209,6 +223,16 @@ export class NodeCopyService {
       });
       return done;
     });
+  }
+
+  /** After a restart of the daemon: a restore that was cut off. @throws SkerryError as `restore`; nobody tries it a third time */
+  async resume(node: Node, save: string): Promise<void> {
+    try {
+      await this.restore(node.id, save, {});
+    } catch (error) {
+      await this.#ports.nodeService.finish(node.id, 'node.restore-failed', `${node.name} was not restored to ${save}`);
+      throw error;
+    }
   }
 
   async deleteSave(nodeId: string, save: string): Promise<void> {
@@ -246,13 +270,16 @@ export class NodeCopyService {
 
   /** A VM of the fork: as if it were being deleted, until its memory and disk are there. */
   async #declare(fork: Node, inner: string, vm: Vm): Promise<Vm> {
-    const declared = fork.spec.vms[inner];
+    const declared = expandReplicas(fork.spec).vms[inner];
     const spec = declared === undefined ? { ...vm.spec, forwards: [] } : vmSpecOf(fork.name, declared);
-    const nics = vm.status.nics.map((nic, index) => ({ ...nic, network: spec.nics[index]?.network ?? nic.network }));
+    // What was added by hand leads out of the node, and would be there twice.
+    const own = vm.status.nics.slice(0, spec.nics.length);
+    const nics = own.map((nic, index) => ({ ...nic, network: spec.nics[index]?.network ?? nic.network }));
     return (await this.#ports.vms.create({
       name: `${fork.name}/${inner}`,
+      title: vm.title,
       labels: vm.labels,
-      spec: { ...spec, power: isAlive(vm.status.state) ? 'suspended' : 'stopped', restarts: 0 },
+      spec: { ...spec, protected: false, power: isAlive(vm.status.state) ? 'suspended' : 'stopped', restarts: 0 },
       status: { ...newVmStatus(nics, vm.status.imageDigest ?? ''), state: 'deleting' },
     })) as Vm;
   }
@@ -339,4 +366,14 @@ function noSave(node: string, save: string): SkerryError {
   return new SkerryError('not-found', `There is no save '${save}' of ${node}`, {
     remedy: `See \`skerry node saves ${node}\`.`,
   });
+}
+
+/** The host's ports stay with the original. */
+function withoutForwards({ spec }: Node): Node['spec']['networks'] {
+  return Object.fromEntries(
+    Object.entries(spec.networks).map(([name, network]) => [
+      name,
+      network.forwards === undefined ? network : { ...network, forwards: [] },
+    ]),
+  );
 }

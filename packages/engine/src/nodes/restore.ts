@@ -1,6 +1,6 @@
 import { link } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Node, Vm, VmSpec, VmStatus } from '@skerry/api';
+import { SkerryError, type Node, type Vm, type VmSpec, type VmStatus } from '@skerry/api';
 import type { Resources } from '../store/index.ts';
 import {
   diskSizeBytes,
@@ -18,6 +18,7 @@ import {
 } from '../vms/index.ts';
 import { startTogether } from './barrier.ts';
 import { makeDirectory, type SavedVm, type SaveManifest } from './manifest.ts';
+import { headerOf } from './plan.ts';
 import type { NodeService } from './service.ts';
 
 /** Puts memory and disks of a save in the place of what a node's VMs have now. */
@@ -41,15 +42,16 @@ export async function restoreVms(
   const { service, nodeService } = ports;
   const members = await nodeService.members(node.name);
   const wanted = new Map(manifest.vms.map((saved) => [saved.name, saved]));
-  // All images first: without one nothing shall have been stopped.
+  // All images and secrets first: without one nothing shall have been stopped.
   const sizes = new Map<string, number>();
   for (const { name, spec, imageDigest } of manifest.vms) {
+    await service.assertSecrets(spec);
     const { image } = await ports.images.bootFiles(spec, imageDigest, work);
     sizes.set(name, diskSizeBytes(image, spec.diskMib));
   }
   work.onProgress?.('ending what runs');
   for (const [inner, vm] of members) {
-    if (!wanted.has(inner)) await service.delete(vm.id, { force: true }, work);
+    if (!wanted.has(inner)) await service.delete(vm.id, { force: true }, work).catch(unlessGone);
     else if (vm.status.state === 'suspended') await ports.controller.discardMemory(vm.id);
   }
   await Promise.all(
@@ -76,9 +78,16 @@ export async function restoreVms(
   for (const { vm, saved } of going) if (saved.state === 'paused') await service.pause(vm.id, work);
 }
 
+/** Whoever recovers VMs may have been sooner. */
+function unlessGone(error: unknown): void {
+  if (SkerryError.from(error).code !== 'not-found') throw error;
+}
+
 async function declare({ vms }: RestorePorts, node: Node, saved: SavedVm): Promise<Vm> {
+  const declared = node.spec.vms[saved.name];
   return (await vms.create({
     name: `${node.name}/${saved.name}`,
+    ...(declared === undefined ? {} : headerOf(declared)),
     spec: { ...saved.spec, power: 'stopped' },
     status: { ...newVmStatus(saved.nics, saved.imageDigest), state: 'stopped' },
   })) as Vm;
@@ -105,7 +114,7 @@ async function putBack(
     }
     await vms.update(id, ({ status, spec }) => {
       const hasMemory = saved.memory !== undefined;
-      const { start: _start, exit: _exit, message: _message, ...rest } = status;
+      const { start: _start, exit: _exit, message: _message, previous: _previous, ...rest } = status;
       return {
         spec: { ...saved.spec, power: hasMemory ? 'suspended' : 'stopped', restarts: spec.restarts },
         status: {

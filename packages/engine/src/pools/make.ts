@@ -1,4 +1,5 @@
 import { SkerryError } from '@skerry/api';
+import { memoryLack } from '../vms/index.ts';
 import { makeMember, removeMember } from './member.ts';
 import type { Member, PoolPorts, Wanted } from './ports.ts';
 import type { PoolRecords } from './records.ts';
@@ -14,10 +15,10 @@ export async function makeWaiting(
   signal: AbortSignal,
 ): Promise<Member> {
   const { admission, uids, host } = ports;
-  const { minMemoryMib } = boot.image;
-  if (memoryMib < minMemoryMib) {
-    throw new SkerryError('invalid', `the image needs ${minMemoryMib} MiB of memory`, {
-      remedy: `Ask for it: \`skerry pool set ${image} --memory ${minMemoryMib}Mi\`.`,
+  const lack = memoryLack({ image, kernel: 'auto', memoryMib }, boot);
+  if (lack !== undefined) {
+    throw new SkerryError('invalid', lack.message, {
+      remedy: `Ask for more: \`skerry pool set ${image} --memory ${lack.neededMib}Mi\`.`,
     });
   }
   const dirs = ports.dirs(id);

@@ -26,7 +26,14 @@ const SETTLE_MS = 50;
 const END_TIMEOUT_MS = 10_000;
 
 /** Addresses of TEST-NET-1 (RFC 5737): nobody has them, and nobody asks for them. */
-const PLACEHOLDER = { network: 'default', prefixLength: 24, gateway: '192.0.2.1', dns: ['192.0.2.1'], domain: 'pool' };
+const PLACEHOLDER = {
+  network: 'default',
+  prefixLength: 24,
+  gateway: '192.0.2.1',
+  routes: [],
+  dns: ['192.0.2.1'],
+  domain: 'pool',
+};
 
 export interface MemberPorts {
   readonly driver: Driver;
@@ -55,7 +62,7 @@ export async function makeMember(
 ): Promise<{ readonly live: LiveVm; readonly templateId: string }> {
   await Promise.all([dirs.dir, dirs.runtimeDir].map((dir) => mkdir(dir, { recursive: true, mode: 0o700 })));
   await ensureDisk(dirs.dir, boot.image, undefined, signal);
-  const nic = { ...PLACEHOLDER, mac, socketName: 'nic0' };
+  const nic = { ...PLACEHOLDER, index: 0, mac, socketName: 'nic0' };
   const spec = VmSpec.parse({ image, cpus, memoryMib });
   const vm = nobody(id, spec, boot.image.digest);
   const cold = vmLaunch(vm, boot, [{ ...nic, address: '' }], { ...profile, uid }, dirs, await diskLayers(dirs.dir));
@@ -103,10 +110,10 @@ async function rehearse(
   const agent = await live.connectAgent(signal);
   const { env } = boot.image;
   const first = { lacksRoot: true, hasForeignKeys: true, hasForeignBootId: false, currentMacs: templateMacs };
-  await agent.identify(identityOf(vm, [{ ...nic, address: '192.0.2.2' }], env, first), { signal });
+  await agent.identify(identityOf(vm, [{ ...nic, address: '192.0.2.2' }], env, {}, first), { signal });
   const second = { lacksRoot: false, hasForeignKeys: false, hasForeignBootId: false, currentMacs: [nic.mac] };
   const other = { ...vm, name: `${vm.name}-2` };
-  await agent.identify(identityOf(other, [{ ...nic, address: '192.0.2.3' }], env, second), { signal });
+  await agent.identify(identityOf(other, [{ ...nic, address: '192.0.2.3' }], env, {}, second), { signal });
   await sleep(SETTLE_MS, undefined, { signal });
   await live.machine.pause();
 }

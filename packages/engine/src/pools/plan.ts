@@ -4,8 +4,9 @@ import type { BootFiles } from '../vms/index.ts';
 /** Pure: who may take a member, and what has to be made or ended. */
 
 /** Whether a VM of this spec is one that a pool may have: with nothing that a member could not be given afterwards. */
-export function isPoolable({ cold, diskMib, kernel, nics, type }: VmSpec): boolean {
-  return type === 'microvm' && !cold && diskMib === undefined && kernel === 'auto' && nics.length === 1;
+export function isPoolable({ cold, diskMib, kernel, nics, shares, type }: VmSpec): boolean {
+  const isPlain = diskMib === undefined && kernel === 'auto' && (shares === undefined || shares.length === 0);
+  return type === 'microvm' && !cold && isPlain && nics.length === 1 && (nics[0]?.index ?? 0) === 0;
 }
 
 /** What a member was made of: it serves VMs for which this is the same. @param templateId has QEMU, kernel and shape in it */

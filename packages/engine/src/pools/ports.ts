@@ -15,6 +15,8 @@ export interface PoolPorts extends Omit<MemberPorts, 'templates'> {
   /** The MAC of the first NIC of whoever has this id. */
   readonly macOf: (id: string) => string;
   readonly vmExists: (id: string) => Promise<boolean>;
+  /** Whether the switch carries a network: a member's NIC is on it, and can't be put on a bridge. */
+  readonly isOnSwitch: (network: string) => Promise<boolean>;
   readonly dataDir: string;
   readonly onError: (error: SkerryError, what: string) => void;
 }

@@ -78,7 +78,7 @@ export class PoolService implements VmPools {
 
   async take(spec: VmSpec, boot: BootFiles): Promise<{ readonly id: string; readonly mac: string } | undefined> {
     const ofImage = (): Member[] => this.#waiting().filter(({ image }) => image === spec.image);
-    if (!isPoolable(spec) || ofImage().length === 0) return undefined;
+    if (ofImage().length === 0 || !(await this.#canServe(spec))) return undefined;
     const wanted = await this.#madeOf(spec.image, spec, boot);
     const member = ofImage().find((each) => each.madeOf === wanted && each.live.machine.state() === 'paused');
     if (member === undefined) return undefined;
@@ -87,10 +87,16 @@ export class PoolService implements VmPools {
     return member;
   }
 
+  async #canServe(spec: VmSpec): Promise<boolean> {
+    const [nic] = spec.nics;
+    return isPoolable(spec) && nic !== undefined && (await this.#ports.isOnSwitch(nic.network));
+  }
+
   async claim(vm: Vm, boot: BootFiles): Promise<PoolMember | undefined> {
     const member = this.#members.get(vm.id);
     if (member === undefined) return undefined;
-    const isFit = isPoolable(vm.spec) && member.madeOf === (await this.#madeOf(vm.spec.image, vm.spec, boot));
+    const isFit =
+      (await this.#canServe(vm.spec)) && member.madeOf === (await this.#madeOf(vm.spec.image, vm.spec, boot));
     // A daemon that is being stopped may have ended it meanwhile.
     if (!this.#members.delete(vm.id)) return undefined;
     const dirs = this.#ports.dirs(vm.id);

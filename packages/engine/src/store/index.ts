@@ -1,4 +1,5 @@
 export { MAX_KEY_LENGTH, MAX_LEASE_TTL_MS, MAX_TXN_OPS, MAX_VALUE_BYTES } from './checks.ts';
+export { MapFile, type MapFileOptions } from './map-file.ts';
 export { Journal, type JournalItem, type JournalOptions } from './journal.ts';
 export {
   commit,
@@ -26,5 +27,7 @@ export {
   type ResourceKind,
   type ResourceList,
 } from './resources.ts';
-export { openSqliteStore, type SqliteStoreOptions } from './sqlite/store.ts';
+export { STORE_VERSION } from './sqlite/database.ts';
+export { openSqliteStore, type FileStore, type SqliteStoreOptions } from './sqlite/store.ts';
+export { upgradeResources, type Upgrade } from './upgrade.ts';
 export { uuidv7 } from './uuid.ts';

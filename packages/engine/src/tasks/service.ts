@@ -17,6 +17,8 @@ export interface TaskServiceOptions {
   readonly keep?: number | undefined;
   /** Progress and log are written this often at most. Default 200. */
   readonly flushIntervalMs?: number | undefined;
+  /** One begins or has ended, as its state says. */
+  readonly onState?: ((task: Task) => void) | undefined;
   /** A state could not be written (it is tried again). */
   readonly onError?: ((error: SkerryError) => void) | undefined;
 }
@@ -44,6 +46,7 @@ export class TaskService {
   readonly #keep: number;
   readonly #flushIntervalMs: number;
   readonly #onError: (error: SkerryError) => void;
+  readonly #onState: (task: Task) => void;
   readonly #live = new Map<string, LiveTask>();
   readonly #resumers = new Map<string, TaskResumer>();
   /** Ids of stored tasks that have ended, oldest first. */
@@ -55,6 +58,7 @@ export class TaskService {
     this.#keep = options.keep ?? 1000;
     this.#flushIntervalMs = options.flushIntervalMs ?? 200;
     this.#onError = options.onError ?? (() => undefined);
+    this.#onState = options.onState ?? (() => undefined);
   }
 
   /** Before `recover`: tasks of this kind go on after a restart of the daemon, instead of failing. */
@@ -233,7 +237,10 @@ export class TaskService {
     this.#live.set(task.id, live);
     if (parentSignal !== undefined) live.endWith(parentSignal);
     // In a microtask: whoever started it has the id before anything happens.
-    queueMicrotask(() => void live.run(body));
+    queueMicrotask(() => {
+      this.#onState(live.task);
+      void live.run(body).then(() => this.#onState(live.task));
+    });
   }
 
   async #recoverOne(task: Task): Promise<void> {

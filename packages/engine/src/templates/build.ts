@@ -1,8 +1,9 @@
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Template } from '@skerry/api';
 import { killJailed, type Driver, type KeptBytes, type Machine, type VmLaunch } from '../hypervisors/index.ts';
 import { makeLayer } from '../vms/index.ts';
+import { emptyDir } from './plan.ts';
 
 /** Makes one template: boots a machine until its agent waits, and keeps its memory. */
 
@@ -57,7 +58,7 @@ export async function buildTemplate(
     await mkdir(dirs.diskDir, { recursive: true, mode: 0o700 });
     await makeLayer(layerPath(dirs), rootBytes, signal);
   }
-  const machine = await driver.start(launch, { signal });
+  const machine = await driver.start(await withEmptyShares(launch, dirs), { signal });
   undo.defer(() => machine.detach());
   const { version } = await machine.info();
   await ready(machine, rootBytes !== undefined, signal);
@@ -67,15 +68,30 @@ export async function buildTemplate(
   return { ...kept, qemuVersion: version, buildMs: Math.round(performance.now() - startedAtMs) };
 }
 
+/** Its guest mounts none of them: there is nothing to see. */
+async function withEmptyShares(launch: VmLaunch, { dir }: TemplateDirs): Promise<VmLaunch> {
+  if (launch.shares === undefined) return launch;
+  await mkdir(emptyDir(dir), { mode: 0o700 });
+  // vmjail follows no link on the way to a directory that it hands out.
+  const path = await realpath(emptyDir(dir));
+  return { ...launch, shares: launch.shares.map((share) => ({ ...share, path })) };
+}
+
 /** Ends what keeps its memory. Clones have mapped it, and go on. */
 export async function removeTemplate({ dir, diskDir }: TemplateDirs): Promise<void> {
   await killJailed(dir, { signal: AbortSignal.timeout(END_TIMEOUT_MS) });
   for (const each of [dir, diskDir]) await rm(each, { recursive: true, force: true });
 }
 
+export interface TemplateRecord {
+  readonly template: Template;
+  /** What was asked for; absent in records of earlier versions. */
+  readonly wantedAs: string | undefined;
+}
+
 /** The last thing that is written: a directory without it is a build that was cut off. */
-export async function writeRecord(dir: string, template: Template): Promise<void> {
+export async function writeRecord(dir: string, record: TemplateRecord): Promise<void> {
   const path = join(dir, 'template.json');
-  await writeFile(`${path}.new`, `${JSON.stringify({ version: 1, template })}\n`, { mode: 0o600 });
+  await writeFile(`${path}.new`, `${JSON.stringify({ version: 1, ...record })}\n`, { mode: 0o600 });
   await rename(`${path}.new`, path);
 }

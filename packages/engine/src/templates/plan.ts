@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { TemplateShape } from '@skerry/api';
 import type { DiskImage, Isolation, VmLaunch } from '../hypervisors/index.ts';
 import type { TemplateWant } from '../vms/index.ts';
@@ -20,14 +21,17 @@ export function mountsRoot({ launch, root }: TemplateWant): boolean {
   return root !== undefined && launch.accelerator === 'tcg';
 }
 
+/** What a template has in the place of shared directories; its guest mounts none. */
+export function emptyDir(dir: string): string {
+  return join(dir, 'empty');
+}
+
 export interface TemplatePlace {
   readonly dir: string;
   readonly keeperPath: string;
   readonly isolation: Isolation;
   /** Instead of a disk that nothing can be read from: the one that it mounts. */
   readonly root?: DiskImage | undefined;
-  /** Of a running machine that was saved: the template goes on from it instead of booting. */
-  readonly statePath?: string | undefined;
 }
 
 /** The machine that a VM can be a clone of: the same devices in the same order, with nothing of its own. */
@@ -43,13 +47,16 @@ export function templateLaunch(launch: VmLaunch, diskBytes: readonly number[], p
         ? { ...place.root, readonly: false }
         : { format: 'placeholder', sizeBytes },
     ),
-    nics: launch.nics.map(({ socketName }, index) => ({ mac: templateMac(index), socketName })),
+    // With sockets alone: what is behind a device is no part of it.
+    nics: launch.nics.map(({ tap: _, ...nic }, index) => ({
+      ...nic,
+      mac: nic.isSpare === true ? nic.mac : templateMac(index),
+    })),
+    ...(launch.shares === undefined
+      ? {}
+      : { shares: launch.shares.map(() => ({ path: emptyDir(place.dir), readonly: true })) }),
     reclaimsMemory: false,
-    origin: {
-      kind: 'template',
-      keeperPath: place.keeperPath,
-      ...(place.statePath === undefined ? {} : { statePath: place.statePath }),
-    },
+    origin: { kind: 'template', keeperPath: place.keeperPath },
     isolation: place.isolation,
   };
 }
@@ -57,18 +64,19 @@ export function templateLaunch(launch: VmLaunch, diskBytes: readonly number[], p
 export function cloneLaunch(launch: VmLaunch, keeperPath: string, paused = false): VmLaunch {
   return {
     ...launch,
-    nics: launch.nics.map((nic, index) => ({ ...nic, mac: templateMac(index) })),
+    nics: launch.nics.map((nic, index) => ({ ...nic, mac: nic.isSpare === true ? nic.mac : templateMac(index) })),
     reclaimsMemory: false,
     origin: { kind: 'clone', keeperPath, paused },
   };
 }
 
-export function shapeOf({ cpus, memoryMib, disks, nics, kernel, accelerator }: VmLaunch): TemplateShape {
+export function shapeOf({ cpus, memoryMib, disks, nics, shares, kernel, accelerator }: VmLaunch): TemplateShape {
   return {
     cpus,
     memoryMib,
     disks: disks.length,
-    nics: nics.length,
+    nics: nics.filter(({ isSpare }) => isSpare !== true).length,
+    ...(shares === undefined || shares.length === 0 ? {} : { shares: shares.length }),
     kernel: kernel.which,
     machine: kernel.machine,
     accelerator,

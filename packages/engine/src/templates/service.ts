@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { SkerryError, Template, type TemplatePolicy } from '@skerry/api';
-import { inspectJail, type Isolation, type VmLaunch } from '../hypervisors/index.ts';
+import { SkerryError, type Template, type TemplatePolicy } from '@skerry/api';
+import type { Isolation, VmLaunch } from '../hypervisors/index.ts';
 import type { CloneChoice, TemplateWant } from '../vms/index.ts';
-import { buildTemplate, layerPath, removeTemplate, writeRecord, type BuildPorts, type TemplateDirs } from './build.ts';
-import { cloneLaunch, mountsRoot, planEviction, shapeOf, templateLaunch, type EvictionLimits } from './plan.ts';
+import { buildTemplate, layerPath, writeRecord, type BuildPorts } from './build.ts';
+import { cloneLaunch, mountsRoot, shapeOf, templateLaunch, type EvictionLimits } from './plan.ts';
 import { TemplatePolicies } from './policies.ts';
+import { keeperPath, Shelf, type Entry, type ShelfPlaces } from './shelf.ts';
 import { Wishes } from './wishes.ts';
 
 /**
@@ -14,23 +13,12 @@ import { Wishes } from './wishes.ts';
  * shape and an image has that image's root disk mounted, and serves VMs whose disk nobody has written to yet.
  */
 
-export interface TemplatePorts extends BuildPorts {
-  /** Templates do not outlive a reboot: they are kept beside the sockets. */
-  readonly runtimeDir: string;
-  /** For the layers that their guests have written: where VMs' disks are, which have links to them. */
-  readonly dataDir: string;
+export interface TemplatePorts extends BuildPorts, ShelfPlaces {
   readonly policyPath: string;
   /** For a process of its own, until it is released. */
   readonly isolate: (launch: VmLaunch, name: string) => Promise<{ isolation: Isolation; release(): void }>;
   readonly limits: () => EvictionLimits;
   readonly onEvent: (type: string, message: string, data: Record<string, unknown>) => void;
-}
-
-interface Entry {
-  template: Template;
-  readonly dirs: TemplateDirs;
-  /** As long as it is being built. */
-  readonly building?: Promise<unknown> | undefined;
 }
 
 /** A shape whose template could not be made is not tried again for so long. */
@@ -40,7 +28,7 @@ const WISHES = { misses: 2, quietMs: 2000 };
 export class TemplateService {
   readonly #ports: TemplatePorts;
   readonly #policies: TemplatePolicies;
-  readonly #entries = new Map<string, Entry>();
+  readonly #shelf: Shelf;
   readonly #failures = new Map<string, { readonly atMs: number; readonly message: string }>();
   readonly #closing = new AbortController();
   readonly #wishes = new Wishes(WISHES);
@@ -49,20 +37,22 @@ export class TemplateService {
 
   constructor(ports: TemplatePorts) {
     this.#ports = ports;
+    this.#shelf = new Shelf(ports);
     this.#policies = new TemplatePolicies(ports.policyPath);
   }
 
-  list(): Template[] {
-    return [...this.#entries.values()].map(({ template }) => template);
+  /** What they take is asked of their keepers: clones that use much memory fill what the template had no pages for. */
+  async list(): Promise<Template[]> {
+    return this.#shelf.list();
   }
 
   /** @param ref an id, or its beginning */
-  get(ref: string): Template {
-    return this.#entry(ref).template;
+  async get(ref: string): Promise<Template> {
+    return this.#shelf.measured(this.#shelf.find(ref));
   }
 
-  memoryBytes(): number {
-    return this.list().reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
+  async memoryBytes(): Promise<number> {
+    return (await this.list()).reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
   }
 
   async policy(image: string): Promise<TemplatePolicy> {
@@ -102,8 +92,8 @@ export class TemplateService {
   async #mounted(want: TemplateWant): Promise<Entry | undefined> {
     if (!mountsRoot(want)) return undefined;
     const id = await this.#idOf(want);
-    const entry = this.#entries.get(id);
-    if (entry !== undefined && entry.building === undefined) return this.#used(id);
+    const entry = this.#shelf.get(id);
+    if (entry !== undefined && entry.building === undefined) return this.#shelf.used(id);
     if (entry === undefined && !this.#failedLately(id)) this.#wishes.miss(id, () => this.#ensure(id, want, undefined));
     return undefined;
   }
@@ -136,11 +126,11 @@ export class TemplateService {
     if (failure !== undefined) {
       throw new SkerryError('failed', failure, { remedy: 'VMs of this shape boot cold meanwhile.' });
     }
-    const known = this.#entries.get(id);
+    const known = this.#shelf.get(id);
     if (known === undefined) await abortable(this.#build(id, want), signal);
     // Whoever else waits for it has a signal of his own: the build goes on for them.
     else if (known.building !== undefined) await abortable(known.building, signal);
-    return this.#used(id);
+    return this.#shelf.used(id);
   }
 
   #failedLately(id: string): string | undefined {
@@ -150,50 +140,38 @@ export class TemplateService {
 
   /** Ends all of them: nobody is left who could be cloned from one soon. */
   async clear(): Promise<void> {
-    for (const { id, state } of this.list()) if (state !== 'building') await this.#remove(id);
+    for (const { template } of this.#shelf.all()) {
+      if (template.state !== 'building') await this.#shelf.remove(template.id);
+    }
   }
 
   /** A clone of it did not come up: it is not used again. */
   async distrust(id: string, why: string): Promise<void> {
-    const entry = this.#entries.get(id);
+    const entry = this.#shelf.get(id);
     if (entry === undefined || entry.building !== undefined) return;
     this.#ports.onEvent('template.lost', `the template ${id} is not used any more: ${why}`, { id });
-    await this.#remove(id);
+    await this.#shelf.remove(id);
   }
 
   /** @throws SkerryError `not-found`, `wrong-state` while it is being built */
   async delete(ref: string): Promise<void> {
-    const { template, building } = this.#entry(ref);
+    const { template, building } = this.#shelf.find(ref);
     if (building !== undefined) {
       throw new SkerryError('wrong-state', `The template ${template.id} is being built`, {
         remedy: 'Wait until it is there (`skerry template list`), then delete it.',
       });
     }
-    await this.#remove(template.id);
+    await this.#shelf.remove(template.id);
   }
 
   async prune({ unusedForMs }: { unusedForMs: number }): Promise<{ deleted: string[]; freedBytes: number }> {
-    return this.#evict({ unusedForMs: unusedForMs - 1, memoryBytes: Number.POSITIVE_INFINITY });
+    return this.#shelf.evict({ unusedForMs: unusedForMs - 1, memoryBytes: Number.POSITIVE_INFINITY });
   }
 
   /** Finds those that an earlier daemon made; what it left half made is removed. */
   async recover(): Promise<void> {
-    const root = join(this.#ports.runtimeDir, 't');
-    const names = await readdir(root).catch(() => [] as string[]);
-    await Promise.all(
-      names.map(async (name) => {
-        const dirs = this.#dirs(name);
-        const template = await readRecord(dirs.dir);
-        const lives = template !== undefined && (await inspectJail(dirs.dir)).state === 'running';
-        if (lives) this.#entries.set(template.id, { template: { ...template, clones: 0 }, dirs });
-        else await removeTemplate(dirs);
-      }),
-    );
-    // Of templates that a power cut has ended.
-    const kept = new Set([...this.#entries.values()].map(({ dirs }) => dirs.diskDir));
-    for (const name of await readdir(join(this.#ports.dataDir, 'templates')).catch(() => [] as string[])) {
-      const { diskDir } = this.#dirs(name);
-      if (!kept.has(diskDir)) await rm(diskDir, { recursive: true, force: true });
+    for (const { template, wantedAs } of await this.#shelf.recover()) {
+      if (wantedAs !== undefined) this.#isFor(wantedAs, template.id);
     }
   }
 
@@ -201,12 +179,7 @@ export class TemplateService {
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#wishes.close();
-    await Promise.allSettled([...this.#entries.values()].map(async ({ building }) => building));
-  }
-
-  #dirs(id: string): TemplateDirs {
-    const name = id.slice(0, 12);
-    return { dir: join(this.#ports.runtimeDir, 't', name), diskDir: join(this.#ports.dataDir, 'templates', name) };
+    await Promise.allSettled(this.#shelf.all().map(async ({ building }) => building));
   }
 
   /** What two machines have in common when one can go on from the other's memory. */
@@ -217,21 +190,25 @@ export class TemplateService {
       .update(root === undefined ? fingerprint : `${fingerprint} ${root.digest}`)
       .digest('hex')
       .slice(0, 16);
-    const shape = JSON.stringify([shapeOf(launch), diskBytes, root === undefined ? null : image]);
+    this.#isFor(wantedAs({ launch, diskBytes, image, root }), id);
+    return id;
+  }
+
+  /** The one of before, if it is another, is of no use to anybody. */
+  #isFor(shape: string, id: string): void {
     const before = this.#idOfShape.get(shape);
     this.#idOfShape.set(shape, id);
-    const old = before === undefined || before === id ? undefined : this.#entries.get(before);
+    const old = before === undefined || before === id ? undefined : this.#shelf.get(before);
     if (old !== undefined && old.template.state === 'ready') {
       old.template = { ...old.template, state: 'stale' };
       this.#ports.onEvent('template.stale', `the template ${before} is out of date: what it was made of has changed`, {
         id: before,
       });
     }
-    return id;
   }
 
   #build(id: string, { launch, diskBytes, image, root }: TemplateWant): Promise<void> {
-    const dirs = this.#dirs(id);
+    const dirs = this.#shelf.dirs(id);
     const now = new Date().toISOString();
     const empty: Template = {
       id,
@@ -259,12 +236,12 @@ export class TemplateService {
         const built = await buildTemplate(this.#ports, input, this.#closing.signal);
         const { qemuVersion, buildMs, memoryBytes, stateBytes } = built;
         const template: Template = { ...empty, state: 'ready', qemuVersion, buildMs, memoryBytes, stateBytes };
-        await writeRecord(dirs.dir, template);
-        this.#entries.set(id, { template, dirs });
+        await writeRecord(dirs.dir, { template, wantedAs: wantedAs({ launch, diskBytes, image, root }) });
+        this.#shelf.put(id, { template, dirs });
         this.#failures.delete(id);
         this.#ports.onEvent('template.built', `template ${id} built in ${buildMs} ms`, { template });
       } catch (error) {
-        this.#entries.delete(id);
+        this.#shelf.forget(id);
         const { message } = SkerryError.from(error);
         if (!this.#closing.signal.aborted) {
           this.#failures.set(id, { atMs: Date.now(), message });
@@ -274,57 +251,16 @@ export class TemplateService {
       } finally {
         isolated.release();
       }
-      void this.#evict(this.#ports.limits()).catch(() => undefined);
+      void this.#shelf.evict(this.#ports.limits()).catch(() => undefined);
     })();
-    this.#entries.set(id, { template: empty, dirs, building });
+    this.#shelf.put(id, { template: empty, dirs, building });
     return building;
   }
-
-  #used(id: string): Entry {
-    const entry = this.#entries.get(id);
-    if (entry === undefined) throw new SkerryError('failed', 'The template was deleted meanwhile');
-    entry.template = { ...entry.template, clones: entry.template.clones + 1, usedAt: new Date().toISOString() };
-    return entry;
-  }
-
-  async #evict(limits: EvictionLimits): Promise<{ deleted: string[]; freedBytes: number }> {
-    const evictable = this.list().map((each) => ({ ...each, usedAtMs: Date.parse(each.usedAt) }));
-    const deleted = planEviction(evictable, limits, Date.now());
-    let freedBytes = 0;
-    for (const id of deleted) {
-      freedBytes += this.#entries.get(id)?.template.memoryBytes ?? 0;
-      await this.#remove(id);
-    }
-    return { deleted, freedBytes };
-  }
-
-  async #remove(id: string): Promise<void> {
-    const entry = this.#entries.get(id);
-    this.#entries.delete(id);
-    if (entry !== undefined) await removeTemplate(entry.dirs);
-  }
-
-  #entry(ref: string): Entry {
-    const found = [...this.#entries.values()].filter(({ template }) => template.id.startsWith(ref));
-    if (found.length === 1 && found[0] !== undefined && ref.length >= 4) return found[0];
-    throw new SkerryError('not-found', `There is no template '${ref}'`, { remedy: 'See `skerry template list`.' });
-  }
 }
 
-function keeperPath({ dir }: TemplateDirs): string {
-  return join(dir, 'keep');
-}
-
-async function readRecord(dir: string): Promise<Template | undefined> {
-  try {
-    const { version, template } = JSON.parse(await readFile(join(dir, 'template.json'), 'utf8')) as {
-      version: number;
-      template: unknown;
-    };
-    return version === 1 ? Template.parse(template) : undefined;
-  } catch {
-    return undefined; // cut off, or of another version: it is made again
-  }
+/** What is asked for, and stays the same when what it is made of changes. */
+function wantedAs({ launch, diskBytes, image, root }: TemplateWant): string {
+  return JSON.stringify([shapeOf(launch), diskBytes, root === undefined ? null : image]);
 }
 
 /** @throws SkerryError `cancelled` when the signal comes first; the work goes on */

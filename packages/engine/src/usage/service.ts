@@ -73,7 +73,14 @@ async function vmUsage(vm: Vm, traffic: ReadonlyMap<string, Traffic>): Promise<V
   if (process === undefined) return undefined;
   const usage = await processUsage(process.pid, process.startTime);
   if (usage === undefined) return undefined;
-  return { id: vm.id, name: vm.name, state, ...usage, ...(traffic.get(vm.id) ?? { receivedBytes: 0, sentBytes: 0 }) };
+  return {
+    id: vm.id,
+    name: vm.name,
+    ...(vm.title === undefined ? {} : { title: vm.title }),
+    state,
+    ...usage,
+    ...(traffic.get(vm.id) ?? { receivedBytes: 0, sentBytes: 0 }),
+  };
 }
 
 /** By VM: all of its NICs. A port's id is VM/INDEX; what the switch receives from it, the VM has sent. */

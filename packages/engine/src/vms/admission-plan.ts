@@ -1,5 +1,6 @@
 import { formatMib, MIN_MEMORY_MIB, SkerryError, type Vm } from '@skerry/api';
 import type { HostMemory } from '../hosts/index.ts';
+import { shapeOf } from './model.ts';
 
 /** Pure: which VMs fit on a host, and what is said of those that do not. */
 
@@ -62,9 +63,10 @@ export function takeableMib({ totalMib, availableMib }: HostMemory): number {
 }
 
 /** What a VM asks for when it starts. */
-export function memoryAsk({ spec: { memoryMib }, status }: Pick<Vm, 'spec' | 'status'>): MemoryAsk {
+export function memoryAsk(vm: Pick<Vm, 'spec' | 'status'>): MemoryAsk {
+  const { memoryMib } = shapeOf(vm);
   // All that it had comes back from disk at once.
-  return status.suspendedAt === undefined ? { memoryMib } : wholeAsk(memoryMib);
+  return vm.status.suspendedAt === undefined ? { memoryMib } : wholeAsk(memoryMib);
 }
 
 /** Of one that takes all of its memory at once: it shares nothing with a template any more. */

@@ -17,12 +17,14 @@ export interface Left {
 /** When it throws, no process is left of it. */
 export async function comeUp(
   ports: StartPorts,
-  input: StartInput,
+  { vm, ...rest }: Omit<StartInput, 'secrets'>,
   { begun, member, marked }: Left,
   liveOptions: LiveVmOptions,
   work: WorkOptions,
 ): Promise<Started> {
-  const { vm, dirs } = input;
+  const { dirs } = rest;
+  // One that can't be read is found out before there is a process.
+  const input = { vm, ...rest, secrets: await ports.secrets.open(vm.spec.secrets ?? []) };
   // It has never run as this VM, so there is no memory to go on from.
   if (member !== undefined) return startVm(ports, input, member, liveOptions, work);
   if (begun !== undefined) {

@@ -1,49 +1,27 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SkerryError, type Vm, type VmExit, type VmSpec, type VmStatus } from '@skerry/api';
-import type { EventLog } from '../events/index.ts';
+import { SkerryError, type Vm, type VmExit, type VmStatus } from '@skerry/api';
 import type { Machine, MachineExit } from '../hypervisors/index.ts';
-import { refOf, type Resources } from '../store/index.ts';
-import type { Admission } from './admission.ts';
+import { refOf } from '../store/index.ts';
 import { memoryAsk } from './admission-plan.ts';
 import { comeUp } from './come-up.ts';
+import type { ControllerPorts, StopOptions } from './controller-ports.ts';
+import { Endings } from './endings.ts';
 import { exitOf, farewellOnConsole, lostExit, type Farewell } from './exits.ts';
 import { AgentFollower, setStatus } from './follow.ts';
 import { KeyedQueue } from './keyed-queue.ts';
-import type { HostProfile, LaunchDirs } from './launch.ts';
-import { LiveVm, type LiveVmOptions } from './live.ts';
+import type { LaunchDirs } from './launch.ts';
+import { LiveVm, type CommandEnd, type LiveVmOptions } from './live.ts';
 import { keepLogsShort } from './logs.ts';
 import { removeMemory, savedMemory, usedMemory } from './memory.ts';
-import { endedStatus, isAlive, nextStep, runningStatus, shortId, suspendedStatus } from './model.ts';
-import type { VmImages, VmPools, WorkOptions } from './ports.ts';
+import { isAlive, isAtRest, nextStep, runningStatus, shapeOf, shortId, suspendedStatus } from './model.ts';
+import type { WorkOptions } from './ports.ts';
+import { endOfCommand, startedBy, stopGraceMs } from './restart-plan.ts';
 import { saveMemory } from './resume.ts';
-import type { StartPorts } from './start.ts';
-import { uidOf, type UidClaims } from './uids.ts';
+import { uidOf } from './uids.ts';
 import { Waterfall } from './waterfall.ts';
 
 /** Makes each VM what its spec says. First start, a verb, and a restart of the daemon all come through `converge`. */
-
-export interface ControllerPorts extends StartPorts {
-  readonly vms: Resources<VmSpec, VmStatus>;
-  readonly events: EventLog;
-  readonly images: VmImages;
-  readonly pools: VmPools;
-  readonly admission: Admission;
-  readonly uids: UidClaims;
-  readonly dataDir: string;
-  readonly runtimeDir: string;
-  readonly host: () => Promise<HostProfile>;
-  /** How long a guest may take until its agent answers; default 90,000. */
-  readonly agentTimeoutMs?: number | undefined;
-  readonly onError: (error: SkerryError, what: string) => void;
-}
-
-export interface StopOptions {
-  /** How long the guest may take to shut down before it is powered off. */
-  readonly timeoutMs: number;
-}
-
-const DEFAULT_STOP: StopOptions = { timeoutMs: 10_000 };
 
 export class VmController {
   readonly #ports: ControllerPorts;
@@ -53,6 +31,7 @@ export class VmController {
   readonly #ending = new Map<string, 'stop' | 'kill'>();
   readonly #stopCutting: () => void;
   readonly #follower: AgentFollower;
+  readonly #endings: Endings;
   #isClosed = false;
 
   constructor(ports: ControllerPorts) {
@@ -61,7 +40,9 @@ export class VmController {
       ports,
       (id, live) => !this.#isClosed && this.#live.get(id) === live && live.machine.state() !== 'ended',
       (id) => this.#ending.has(id),
+      (id, live, end) => void this.#commandEnded(id, live, end),
     );
+    this.#endings = new Endings({ ...ports, onDue: (vm) => void this.#convergeAlone(vm) });
     this.#stopCutting = keepLogsShort(() => this.#live.values(), ports.onError);
   }
 
@@ -79,7 +60,7 @@ export class VmController {
   }
 
   /** Goes step by step until the VM is as wanted. @throws what the step that failed threw; its wish is then taken back */
-  converge(id: string, work: WorkOptions = {}, stop: StopOptions = DEFAULT_STOP): Promise<Vm> {
+  converge(id: string, work: WorkOptions = {}, stop: StopOptions = {}): Promise<Vm> {
     return this.#queue.run(id, async () => {
       for (;;) {
         const vm = (await this.#ports.vms.get(id)) as Vm;
@@ -124,21 +105,30 @@ export class VmController {
     await live.machine.kill();
   }
 
-  /** Finds what an earlier daemon started. Its wish for a VM that has ended meanwhile has ended, too. */
-  async adopt(vm: Vm): Promise<'adopted' | 'ended' | 'absent'> {
+  /**
+   * Finds what an earlier daemon started. Its wish for a VM that has ended meanwhile has ended, too, unless its host has
+   * restarted, or its restart policy says otherwise.
+   */
+  async adopt(vm: Vm, hasRebooted: boolean): Promise<'adopted' | 'ended' | 'absent'> {
     return this.#queue.run(vm.id, async () => {
       const { dir, runtimeDir } = this.dirs(vm.id);
       const nics = await this.#ports.networks.nicsOf(vm);
       const found = await this.#ports.driver.adopt({ id: vm.id, dir, runtimeDir, nics });
       if (found.state === 'alive') return (await this.#adoptAlive(vm, found.machine)) ? 'adopted' : 'absent';
       const { state } = vm.status;
-      if (state === 'deleting' || state === 'stopped' || state === 'crashed' || state === 'suspended') return 'absent';
+      const farewell = await farewellOnConsole(join(dir, 'console.log'));
+      // What its guest ended by itself before has nothing to do with it.
+      if (hasRebooted && !(isAlive(state) && farewell === 'poweroff')) {
+        const hasMemory = (await savedMemory(dir)) !== undefined;
+        return (await this.#endings.hostRestarted(vm, hasMemory)) ? 'ended' : 'absent';
+      }
+      if (isAtRest(state)) this.#endings.watch(vm);
+      if (state === 'deleting' || isAtRest(state)) return 'absent';
       if (state === 'starting') {
         // Its start was cut off, and what is recorded there may be the end of the run before: begin it again.
         await this.#notStarted(vm.id);
         return 'absent';
       }
-      const farewell = await farewellOnConsole(join(dir, 'console.log'));
       // A daemon that died while it ended the VM: the wish was written first.
       const wanted = state === 'stopping' ? 'stop' : vm.spec.power === 'stopped' ? 'kill' : undefined;
       await this.#ended(vm, exitOf(found.state === 'ended' ? found.exit : lostExit(), farewell, wanted), farewell);
@@ -150,6 +140,7 @@ export class VmController {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#stopCutting();
+    this.#endings.close();
     for (const live of this.#live.values()) live.detach();
     this.#live.clear();
     await Promise.race([this.#queue.idle(), new Promise((resolve) => setTimeout(resolve, 2000).unref())]);
@@ -169,9 +160,11 @@ export class VmController {
     marked.catch(() => undefined);
     let uid: number | undefined;
     try {
+      const files = Promise.all([images.bootFiles(vm.spec, vm.status.imageDigest, work), host()]);
+      files.catch(() => undefined);
       await admission.admit(vm.id, memoryAsk(vm), work);
       await Promise.all([dirs.dir, dirs.runtimeDir].map((dir) => mkdir(dir, { recursive: true, mode: 0o700 })));
-      const [boot, profile] = await Promise.all([images.bootFiles(vm.spec, vm.status.imageDigest, work), host()]);
+      const [boot, profile] = await files;
       // A resume that was cut off when the guest had begun to run.
       const begun = this.#live.get(vm.id);
       const member = begun === undefined ? await pools.claim(vm, boot) : undefined;
@@ -187,7 +180,7 @@ export class VmController {
       await this.#setStatus(vm.id, (status) => ({
         ...runningStatus(vm.spec, status, live.facts, 'running'),
         imageDigest: boot.image.digest,
-        start: report,
+        start: { ...report, ...shapeOf(vm), ...(vm.spec.health && { awaitsHealth: true }) },
       }));
       // Only now: until the store has it running, what is left of the memory tells the next daemon that it goes on.
       await removeMemory(dirs.dir);
@@ -195,7 +188,7 @@ export class VmController {
       void events.emit({
         type: 'vm.started',
         subject: refOf(vm),
-        message: `${vm.name} started in ${Math.round(report.totalMs)} ms`,
+        message: `${vm.name} started in ${Math.round(report.totalMs)} ms${startedBy(vm.status)}`,
         data: { start: report },
       });
     } catch (error) {
@@ -213,7 +206,7 @@ export class VmController {
     }
   }
 
-  async #stop(vm: Vm, { timeoutMs }: StopOptions): Promise<void> {
+  async #stop(vm: Vm, { timeoutMs = stopGraceMs(vm.spec) }: StopOptions): Promise<void> {
     const live = this.#live.get(vm.id);
     if (live === undefined) {
       // Nothing of it runs: the status is what a daemon that died left.
@@ -222,12 +215,7 @@ export class VmController {
     }
     await this.#setStatus(vm.id, (status) => ({ ...status, state: 'stopping' }));
     if (this.#ending.get(vm.id) !== 'kill') this.#ending.set(vm.id, timeoutMs === 0 ? 'kill' : 'stop');
-    if (timeoutMs > 0) {
-      if (live.machine.state() === 'paused') await live.machine.resume();
-      const deadline = new Promise<'late'>((resolve) => setTimeout(resolve, timeoutMs, 'late').unref());
-      const end = live.shutDown().catch(() => 'late' as const);
-      if ((await Promise.race([end, deadline])) === 'late') this.#ending.set(vm.id, 'kill');
-    }
+    if (timeoutMs > 0 && !(await live.shutDown(timeoutMs))) this.#ending.set(vm.id, 'kill');
     const exit = await live.machine.kill();
     await this.#release(vm, live, exit);
   }
@@ -285,14 +273,10 @@ export class VmController {
     void this.#ports.events.emit({ type: 'vm.deleted', subject: refOf(vm), message: `${vm.name} deleted` });
   }
 
-  /** Nothing of it runs: what it is depends on whether it has saved memory to go on from. */
-  async #notStarted(id: string, message?: string): Promise<void> {
+  /** @param problem absent: its start was only cut off */
+  async #notStarted(id: string, problem?: string): Promise<void> {
     const hasMemory = (await savedMemory(this.dirs(id).dir).catch(() => undefined)) !== undefined;
-    await this.#ports.vms.update(id, ({ spec, status }) => {
-      const now = hasMemory ? suspendedStatus(status) : { ...status, state: 'stopped' as const };
-      if (message === undefined) return { status: now };
-      return { spec: { ...spec, power: hasMemory ? 'suspended' : 'stopped' }, status: { ...now, message } };
-    });
+    await this.#endings.notStarted(id, hasMemory, problem);
   }
 
   /** @returns false if it was not worth keeping */
@@ -310,7 +294,7 @@ export class VmController {
       return false;
     }
     this.#ports.uids.adopt(live.uid);
-    this.#ports.admission.adopt(vm.id, vm.spec);
+    this.#ports.admission.adopt(vm.id, shapeOf(vm));
     this.#hold(vm, live);
     if (state === 'deleting') return true;
     // It is not itself yet: `converge` has to finish that.
@@ -362,24 +346,22 @@ export class VmController {
   }
 
   async #ended(vm: Vm, exit: VmExit, farewell: Farewell): Promise<void> {
-    await this.#ports.networks.detach(vm.id);
-    const meant = exit.kind === 'stopped';
-    const again = farewell === 'reboot' && meant;
-    const after = await this.#ports.vms.update(vm.id, ({ spec, status }) => ({
-      // A VM that ended by itself is not wanted any more; one that is restarted, or reboots, still is.
-      spec: again || spec.restarts > status.restarts ? spec : { ...spec, power: 'stopped' },
-      status: status.state === 'deleting' ? status : endedStatus(status, exit),
-    }));
-    void this.#ports.events.emit({
-      type: meant ? 'vm.stopped' : 'vm.crashed',
-      subject: refOf(vm),
-      message: `${vm.name} ${meant ? 'stopped' : 'crashed'}: ${exit.reason}`,
-      data: { exit },
-    });
-    const vanishes = after.spec.ephemeral && after.spec.power === 'stopped' && after.status.state !== 'deleting';
-    if (vanishes) await this.#setStatus(vm.id, (status) => ({ ...status, state: 'deleting' }));
     // Outside of this queue's turn: what comes next is a step of its own.
-    if (again || vanishes) queueMicrotask(() => void this.#convergeAlone(vm));
+    if (await this.#endings.record(vm, exit, farewell)) queueMicrotask(() => void this.#convergeAlone(vm));
+  }
+
+  /** What its restart policy makes the VM's own end. */
+  async #commandEnded(id: string, live: LiveVm, end: CommandEnd): Promise<void> {
+    await this.#queue
+      .run(id, async () => {
+        const vm = (await this.#ports.vms.find(id)) as Vm | undefined;
+        if (vm?.status.state !== 'running' || vm.spec.power !== 'running' || this.#live.get(id) !== live) return;
+        const ending = endOfCommand(vm.spec, end);
+        if (ending === undefined) return;
+        await this.#setStatus(id, (status) => ({ ...status, ending }));
+        await this.#stop(vm, {});
+      })
+      .catch((error: unknown) => this.#ports.onError(SkerryError.from(error), `end of the command of ${id}`));
   }
 
   async #convergeAlone(vm: Vm): Promise<void> {

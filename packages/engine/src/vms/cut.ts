@@ -2,9 +2,11 @@ import { link, mkdir } from 'node:fs/promises';
 import { SkerryError, type Vm } from '@skerry/api';
 import type { AgentClient } from './agent/index.ts';
 import { addLayer, linkLayers, type Cut } from './disks.ts';
-import type { LiveVm } from './live.ts';
-import { recordMemory, statePath, type MemoryRecord } from './memory.ts';
+import { assertCanUnmount, hasMounted, mountAgain, unmountShares } from './guest-shares.ts';
+import { assertNotFrozen, type LiveVm } from './live.ts';
+import { recordMemory, statePath, versionOf, type MemoryRecord } from './memory.ts';
 import { recordOf } from './resume.ts';
+import { assertSavable } from './share-plan.ts';
 
 /** Memory and disks of one or several VMs as of one instant, copied while they stand still. */
 
@@ -57,7 +59,7 @@ interface Running {
   readonly live: LiveVm;
   /** Undefined for one that is paused: its processes stand still as it is. */
   readonly agent: AgentClient | undefined;
-  readonly record: MemoryRecord;
+  readonly record: Omit<MemoryRecord, 'version'>;
 }
 
 /**
@@ -71,8 +73,8 @@ export async function cutTogether(
   const prepared = await Promise.all(members.map((member) => prepare(member, options)));
   const { signal, network } = options;
   // Those whose processes have to be stopped, and go on afterwards; a paused one is left as it is.
-  const running = prepared.flatMap(({ running: each }) =>
-    each?.agent === undefined ? [] : [{ live: each.live, agent: each.agent }],
+  const running = prepared.flatMap(({ member: { vm }, running: each }) =>
+    each?.agent === undefined ? [] : [{ vm, live: each.live, agent: each.agent, lacksShares: false }],
   );
   const problems: unknown[] = [];
   // Whatever fails, the rest is done: nobody is left standing still.
@@ -84,23 +86,26 @@ export async function cutTogether(
     }
   };
   let isCut = false;
+  const versions: Versions = new Map();
   let pausedAtMs = performance.now();
   await attempt(async () => {
     await settleAll(running.map(({ agent }) => agent.freeze({ timeoutMs: FREEZE_TIMEOUT_MS, signal })));
+    await settleAll(running.map(withoutShares));
     await network?.hold();
     pausedAtMs = performance.now();
     await settleAll(running.map(({ live }) => live.machine.pause()));
     await network?.gather();
     isCut = true;
-    await settleAll(prepared.map((each) => copyMemory(each, signal)));
+    await settleAll(prepared.map((each) => copyMemory(each, versions, signal)));
   });
   await attempt(() => settleAll(running.map(({ live }) => live.machine.resume())));
   const pausedMs = performance.now() - pausedAtMs;
   await attempt(() => network?.release());
   await attempt(() => settleAll(isCut ? [] : prepared.map(({ layer }) => layer.undo())));
+  await attempt(() => settleAll(running.map(withShares)));
   await attempt(() => settleAll(running.map(({ agent }) => agent.thaw({ timeoutMs: FREEZE_TIMEOUT_MS }))));
   if (problems.length > 0) throw problems[0];
-  return { pausedMs, copies: await Promise.all(prepared.map((each) => handOut(each, options))) };
+  return { pausedMs, copies: await Promise.all(prepared.map((each) => handOut(each, versions, options))) };
 }
 
 async function prepare({ vm, live, dir, sizeBytes, to }: CutMember, options: CutOptions): Promise<Prepared> {
@@ -110,6 +115,8 @@ async function prepare({ vm, live, dir, sizeBytes, to }: CutMember, options: Cut
 }
 
 async function prepareRunning(vm: Vm, live: LiveVm, dir: string, { isFork }: CutOptions): Promise<Running> {
+  assertNotFrozen(vm.name, live);
+  assertSavable(vm.name, vm.status);
   const isPaused = live.machine.state() === 'paused';
   if (isPaused && isFork) {
     throw new SkerryError(
@@ -120,25 +127,58 @@ async function prepareRunning(vm: Vm, live: LiveVm, dir: string, { isFork }: Cut
       },
     );
   }
+  if (hasMounted(vm.status)) assertCanUnmount(vm.name, live);
   const agent = isPaused ? undefined : await live.agentSoon();
   return { live, agent, record: await recordOf(vm, live, dir, isFork) };
 }
 
-async function copyMemory({ member, layer, running }: Prepared, signal: AbortSignal | undefined): Promise<void> {
-  if (running === undefined) return;
-  await running.live.machine.cutDisks([layer.path], { signal });
-  await running.live.machine.saveState(statePath(member.to[0] ?? ''), { signal });
+interface Standing {
+  readonly vm: Vm;
+  readonly agent: AgentClient;
+  /** Its shares are unmounted. */
+  lacksShares: boolean;
 }
 
-async function handOut({ member, layer, running }: Prepared, { durable }: CutOptions): Promise<Copied> {
+/** Its processes stand still already, so none can miss them. */
+async function withoutShares(standing: Standing): Promise<void> {
+  const { vm, agent } = standing;
+  await unmountShares(agent, vm.name, vm.status.shares);
+  standing.lacksShares = true;
+}
+
+async function withShares({ vm, agent, lacksShares }: Standing): Promise<void> {
+  if (lacksShares) await mountAgain(agent, vm.status.shares);
+}
+
+/** Of the states that have been written. */
+type Versions = Map<Running, MemoryRecord['version']>;
+
+async function copyMemory(
+  { member, layer, running }: Prepared,
+  versions: Versions,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (running === undefined) return;
+  await running.live.machine.cutDisks([layer.path], { signal });
+  const layout = await running.live.machine.saveState(statePath(member.to[0] ?? ''), { signal });
+  versions.set(running, versionOf(layout));
+}
+
+async function handOut(
+  { member, layer, running }: Prepared,
+  versions: Versions,
+  { durable }: CutOptions,
+): Promise<Copied> {
   const [first = '', ...others] = member.to;
   const layers: string[][] = [];
   for (const each of member.to) layers.push(await linkLayers(member.dir, layer.below, each));
-  if (running !== undefined) {
+  const version = running === undefined ? undefined : versions.get(running);
+  const record = running === undefined || version === undefined ? undefined : { ...running.record, version };
+  if (record !== undefined) {
     for (const each of others) await link(statePath(first), statePath(each));
-    for (const each of member.to) await recordMemory(each, running.record, durable);
+    for (const each of member.to) await recordMemory(each, record, durable);
   }
-  return { vm: member.vm, layers, record: running?.record };
+  return { vm: member.vm, layers, record };
 }
 
 /** Waits for all of them, then throws what the first failure was: nobody goes on while another is still at work. */

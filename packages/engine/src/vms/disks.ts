@@ -167,9 +167,17 @@ export async function startOnLayer(
 export async function removeUnused(dir: string): Promise<void> {
   const used = new Set(await diskLayers(dir));
   for (const name of await readdir(dir)) {
-    const isLayer = name === FIRST_LAYER || name === TEMPLATE_LAYER || LAYER.test(name);
-    if (isLayer && !used.has(name)) await rm(join(dir, name), { force: true });
+    if (isLayer(name) && !used.has(name)) await rm(join(dir, name), { force: true });
   }
+}
+
+/** All files of the disk in `dir`. */
+export async function diskFiles(dir: string): Promise<string[]> {
+  return (await readdir(dir)).filter((name) => name === CHAIN_FILE || isLayer(name));
+}
+
+function isLayer(name: string): boolean {
+  return name === FIRST_LAYER || name === TEMPLATE_LAYER || LAYER.test(name);
 }
 
 function newLayerName(): string {

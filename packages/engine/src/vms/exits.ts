@@ -1,6 +1,5 @@
-import { open } from 'node:fs/promises';
 import type { VmExit } from '@skerry/api';
-import type { MachineExit } from '../hypervisors/index.ts';
+import { lastRun, type MachineExit } from '../hypervisors/index.ts';
 
 /** Why a VM's process is gone, and whether that was meant. */
 
@@ -11,7 +10,6 @@ const LAST_WORDS: ReadonlyArray<readonly [text: string, farewell: Farewell]> = [
   ['skerry-agent: poweroff', 'poweroff'],
   ['skerry-agent: reboot', 'reboot'],
 ];
-const TAIL_BYTES = 4096;
 
 /** Pure. With acpi=off a guest that powers off resets, like one that panics: only its farewell tells them apart. */
 export function exitOf(exit: MachineExit, farewell: Farewell, wanted: 'stop' | 'kill' | undefined): VmExit {
@@ -25,7 +23,8 @@ export function exitOf(exit: MachineExit, farewell: Farewell, wanted: 'stop' | '
       reason: wanted === 'stop' ? 'shut down as asked' : 'the guest powered itself off',
     };
   if (farewell === 'reboot') return { ...base, kind: 'stopped', reason: 'the guest rebooted itself' };
-  if (wanted === 'stop' || exit.kind === 'killed') return { ...base, kind: 'stopped', reason: 'powered off as asked' };
+  if (wanted === 'stop') return { ...base, kind: 'stopped', reason: 'powered off as asked' };
+  // Not by us: nobody has asked for it.
   return { ...base, kind: 'crashed', reason: exit.reason };
 }
 
@@ -40,17 +39,9 @@ export function lostExit(): MachineExit {
   };
 }
 
-/** The farewell as it stands at the end of the console's log. */
+/** The farewell as it stands at the end of the console's log; what an earlier run has said there counts no more. */
 export async function farewellOnConsole(consoleLog: string): Promise<Farewell> {
-  try {
-    await using file = await open(consoleLog, 'r');
-    const { size } = await file.stat();
-    const length = Math.min(size, TAIL_BYTES);
-    const { buffer } = await file.read(Buffer.alloc(length), 0, length, size - length);
-    const lines = buffer.toString('latin1').trimEnd().split('\n').slice(-3);
-    for (const [text, farewell] of LAST_WORDS) if (lines.some((line) => line.includes(text))) return farewell;
-  } catch {
-    // No console, no last words.
-  }
-  return undefined;
+  // No console, no last words.
+  const lines = (await lastRun(consoleLog).catch(() => '')).trimEnd().split('\n').slice(-3);
+  return LAST_WORDS.find(([text]) => lines.some((line) => line.includes(text)))?.[1];
 }

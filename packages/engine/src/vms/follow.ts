@@ -1,8 +1,11 @@
 import { SkerryError, type Vm, type VmHealth, type VmSpec, type VmStatus } from '@skerry/api';
 import type { EventLog } from '../events/index.ts';
 import { refOf, type Resources } from '../store/index.ts';
-import { AGENT_TIMEOUT_MS, type LiveVm, type LiveVmOptions } from './live.ts';
+import type { AgentClient } from './agent/index.ts';
+import { mountAgain } from './guest-shares.ts';
+import { AGENT_TIMEOUT_MS, agentStatus, type CommandEnd, type LiveVm, type LiveVmOptions } from './live.ts';
 import { withHealth } from './model.ts';
+import { agentKeepsCommand } from './restart-plan.ts';
 
 /** Keeps the status true to what the guests of running VMs say: their agents come and go, their health changes. */
 
@@ -19,12 +22,19 @@ export class AgentFollower {
   readonly #ports: FollowPorts;
   readonly #isHeld: (id: string, live: LiveVm) => boolean;
   readonly #isEnding: (id: string) => boolean;
+  readonly #onCommandEnd: (id: string, live: LiveVm, end: CommandEnd) => void;
 
   /** @param isHeld whether it is still the VM's, and lives */
-  constructor(ports: FollowPorts, isHeld: (id: string, live: LiveVm) => boolean, isEnding: (id: string) => boolean) {
+  constructor(
+    ports: FollowPorts,
+    isHeld: (id: string, live: LiveVm) => boolean,
+    isEnding: (id: string) => boolean,
+    onCommandEnd: (id: string, live: LiveVm, end: CommandEnd) => void,
+  ) {
     this.#ports = ports;
     this.#isHeld = isHeld;
     this.#isEnding = isEnding;
+    this.#onCommandEnd = onCommandEnd;
   }
 
   optionsFor(id: string): LiveVmOptions {
@@ -32,6 +42,7 @@ export class AgentFollower {
       agentTimeoutMs: this.#ports.agentTimeoutMs ?? AGENT_TIMEOUT_MS,
       onHealth: (health, message) => void this.#setHealth(id, health, message),
       onAgentLost: (live) => void this.#agentLost(id, live),
+      onCommandEnd: (live, end) => this.#onCommandEnd(id, live, end),
     };
   }
 
@@ -40,16 +51,39 @@ export class AgentFollower {
     if (!this.#isHeld(id, live)) return;
     try {
       const agent = await live.connectAgent(undefined);
-      // By a daemon that died over a fork of it.
-      if (agent.hello.frozen) await agent.thaw();
+      if (agent.hello.frozen) await this.#letGoOn(id, agent);
       const vm = await setStatus(this.#ports.vms, id, (status) => ({
         ...status,
-        agent: { connected: true, version: agent.hello.version, kernel: agent.hello.kernel },
+        agent: agentStatus(agent.hello),
       }));
-      if (vm !== undefined && vm.spec.power !== 'paused') live.watchHealth(vm.spec.health);
+      if (vm === undefined) return;
+      if (vm.spec.power !== 'paused') live.watchHealth(vm.spec.health);
+      if (agentKeepsCommand(vm.spec)) return;
+      // It may have ended while nobody listened.
+      const { state, ...end } = await agent.service.status();
+      if (state === 'exited') this.#onCommandEnd(id, live, end);
     } catch (error) {
-      if (this.#isHeld(id, live)) this.#ports.onError(SkerryError.from(error), `agent of ${id}`);
+      if (!this.#isHeld(id, live)) return;
+      this.#ports.onError(SkerryError.from(error), `agent of ${id}`);
+      this.#whenItGoesOn(id, live);
     }
+  }
+
+  /** Nobody answers in a guest whose CPUs stand still. */
+  #whenItGoesOn(id: string, live: LiveVm): void {
+    if (!live.machine.isFrozen() && live.machine.state() !== 'paused') return;
+    const stop = live.machine.onEvent(({ kind }) => {
+      if (kind !== 'resumed') return;
+      stop();
+      void this.reconnect(id, live);
+    });
+  }
+
+  /** After a daemon that died while it wrote the memory, with what was shared unmounted. */
+  async #letGoOn(id: string, agent: AgentClient): Promise<void> {
+    const vm = await this.#ports.vms.find(id);
+    await mountAgain(agent, vm?.status.shares);
+    await agent.thaw();
   }
 
   async #agentLost(id: string, live: LiveVm): Promise<void> {
@@ -65,10 +99,12 @@ export class AgentFollower {
   }
 
   async #setHealth(id: string, health: VmHealth, message: string | undefined): Promise<void> {
-    const vm = await setStatus(this.#ports.vms, id, (status) => withHealth(status, health, message));
+    const vm = await setStatus(this.#ports.vms, id, (status) => withHealth(status, health, message, new Date()));
     if (vm === undefined || health === 'starting') return;
     const text = message === undefined ? `${vm.name} is ${health}` : `${vm.name} is ${health}: ${message}`;
-    void this.#ports.events.emit({ type: `vm.${health}`, subject: refOf(vm), message: text });
+    const { start } = vm.status;
+    const data = start === undefined ? {} : { data: { start } };
+    void this.#ports.events.emit({ type: `vm.${health}`, subject: refOf(vm), message: text, ...data });
   }
 }
 

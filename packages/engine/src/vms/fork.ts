@@ -6,11 +6,13 @@ import type { Admission } from './admission.ts';
 import { wholeAsk } from './admission-plan.ts';
 import type { VmController } from './controller.ts';
 import { cutTogether } from './cut.ts';
-import { diskSizeBytes, startChain } from './disks.ts';
+import { diskLayers, diskSizeBytes, startChain } from './disks.ts';
+import { vmLaunch, type HostProfile } from './launch.ts';
 import type { LiveVm } from './live.ts';
-import { removeMemory } from './memory.ts';
-import { newVmStatus } from './model.ts';
-import type { VmImages, VmNetworks, WorkOptions } from './ports.ts';
+import { layoutOf, removeMemory, savedMemory, statePath } from './memory.ts';
+import { newVmStatus, shapeOf, shortId } from './model.ts';
+import type { VmImages, VmNetworks, VmSharedStates, WorkOptions } from './ports.ts';
+import { asItWas, launchOf } from './resume.ts';
 import type { VmService } from './service.ts';
 
 /** Copies of a running VM: its memory and disk as of one instant, each with an identity of its own. */
@@ -22,11 +24,16 @@ export interface ForkPorts {
   readonly images: VmImages;
   readonly networks: VmNetworks;
   readonly admission: Admission;
+  readonly host: () => Promise<HostProfile>;
+  readonly sharedStates: VmSharedStates;
   readonly events: EventLog;
 }
 
 /** As many start at once: each needs a processor for a while. */
 const STARTS_AT_ONCE = 4;
+
+/** Loading it once takes a process and its end more: for so many it is no more work than loading it for each. */
+const SHARED_FROM = 4;
 
 export class ForkService {
   readonly #ports: ForkPorts;
@@ -49,7 +56,7 @@ export class ForkService {
       throw new SkerryError('conflict', `There is a vm '${name}' already`, { remedy: 'Choose another name.' });
     }
     // Each takes up to all of the original's memory: what is not shared with a template any more is copied.
-    using room = await admission.reserve(names.map(() => wholeAsk(original.spec.memoryMib)));
+    using room = await admission.reserve(names.map(() => wholeAsk(shapeOf(original).memoryMib)));
     await using undo = new AsyncDisposableStack();
     const forks: Vm[] = [];
     for (const name of names) {
@@ -65,7 +72,8 @@ export class ForkService {
       message: `${original.name} forked into ${names.join(', ')}; it stood still for ${Math.round(pausedMs)} ms`,
       data: { forks: names, pausedMs },
     });
-    const started = await this.#startAll(forks, { ...work, room });
+    await using shared = await this.#loadOnce(forks, work);
+    const started = await this.#startAll(forks, { ...work, room, keeperPath: shared?.keeperPath });
     undo.move();
     return started;
   }
@@ -73,14 +81,22 @@ export class ForkService {
   /** As if it were being deleted: a daemon that dies before the cut is done takes it away. */
   async #declare(original: Vm, name: string): Promise<Vm> {
     const { vms, networks } = this.#ports;
-    const nics = original.spec.nics.map(({ network }) => ({ network }));
+    const nics = original.spec.nics.map(({ mac: _1, address: _2, ...nic }) => nic);
     const allocated = await networks.allocate(name, nics);
     const status = newVmStatus(allocated, original.status.imageDigest ?? '');
     return (await vms.create({
       name,
       labels: original.labels,
       // The host's ports are the original's.
-      spec: { ...original.spec, nics, forwards: [], power: 'suspended', restarts: 0 },
+      spec: {
+        ...original.spec,
+        ...shapeOf(original),
+        protected: false,
+        nics,
+        forwards: [],
+        power: 'suspended',
+        restarts: 0,
+      },
       status: { ...status, state: 'deleting' },
     })) as Vm;
   }
@@ -109,6 +125,34 @@ export class ForkService {
     const { pausedMs, copies } = await cutTogether([member], { isFork: true, durable: false, signal });
     for (const [index, each] of to.entries()) await startChain(each, copies[0]?.layers[index] ?? [], sizeBytes, signal);
     return pausedMs;
+  }
+
+  /** The memory that all of them go on from; undefined: each loads it by itself. */
+  async #loadOnce(
+    forks: readonly Vm[],
+    { signal, onProgress }: WorkOptions,
+  ): Promise<(AsyncDisposable & { readonly keeperPath: string }) | undefined> {
+    const { controller, images, networks, vms, host, sharedStates } = this.#ports;
+    if (forks.length < SHARED_FROM) return undefined;
+    const vm = (await vms.get(forks[0]?.id ?? '')) as Vm;
+    const dirs = controller.dirs(vm.id);
+    const memory = await savedMemory(dirs.dir);
+    // What gives memory back to the host would make holes in what others share; shared directories would be devices more.
+    if (memory === undefined || memory.reclaimsMemory || (memory.shares ?? []).length > 0) return undefined;
+    try {
+      const boot = await images.bootFiles(vm.spec, vm.status.imageDigest, { signal });
+      const nobody = { ...(await host()), uid: undefined };
+      const layers = await diskLayers(dirs.dir);
+      const cold = vmLaunch(asItWas(vm), boot, await networks.nicsOf(vm), nobody, dirs, layers);
+      const diskBytes = diskSizeBytes(boot.image, vm.spec.diskMib);
+      const state = { statePath: statePath(dirs.dir), layout: layoutOf(memory), diskBytes };
+      return await sharedStates.load(shortId(vm.id), launchOf(memory, cold), state, signal);
+    } catch (error) {
+      const problem = SkerryError.from(error);
+      if (problem.code === 'cancelled') throw problem;
+      onProgress?.(`each loads its memory by itself: ${problem.message}`);
+      return undefined;
+    }
   }
 
   async #startAll(forks: readonly Vm[], work: WorkOptions): Promise<Vm[]> {

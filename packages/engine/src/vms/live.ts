@@ -1,20 +1,28 @@
-import type { HealthCheck, VmHealth } from '@skerry/api';
+import type { HealthCheck, ShareStatus, VmHealth, VmStatus } from '@skerry/api';
 import { SkerryError } from '@skerry/api';
 import type { Machine, MachineExit } from '../hypervisors/index.ts';
-import { connectAgent, type AgentClient } from './agent/index.ts';
+import { connectAgent, type AgentClient, type AgentHello } from './agent/index.ts';
 import { watchHealth, type HealthWatch } from './health.ts';
 import type { LiveFacts } from './model.ts';
+import { guestGraceMs } from './restart-plan.ts';
 
 /** A guest that has not answered by then never will. Under emulation with many VMs booting at once it can take long. */
 export const AGENT_TIMEOUT_MS = 90_000;
 
 const AGENT_SOON_MS = 10_000;
 
+export interface CommandEnd {
+  readonly exitCode?: number | null | undefined;
+  readonly signal?: string | null | undefined;
+}
+
 export interface LiveVmOptions {
   /** How long a guest may take to answer. */
   readonly agentTimeoutMs: number;
   readonly onHealth: (health: VmHealth, message: string | undefined) => void;
   readonly onAgentLost: (live: LiveVm) => void;
+  /** The agent does not start it again. */
+  readonly onCommandEnd: (live: LiveVm, end: CommandEnd) => void;
 }
 
 /** One running VM: its process, the connection to its agent, its health check. All of it can be dropped and found again. */
@@ -27,6 +35,8 @@ export class LiveVm {
   readonly #waiting = new Set<() => void>();
   /** What the guest said before it went away. */
   farewell: 'poweroff' | 'reboot' | undefined;
+  /** What was mounted when it came up; undefined of one that was adopted. */
+  shares: ShareStatus[] | undefined;
   readonly #options: LiveVmOptions;
 
   constructor(machine: Machine, uid: number | undefined, options: LiveVmOptions) {
@@ -62,8 +72,9 @@ export class LiveVm {
     const hello = this.#agent?.hello;
     return {
       process: { pid, startTime, ...(this.uid === undefined ? {} : { uid: this.uid }) },
-      agent: hello === undefined ? undefined : { connected: true, version: hello.version, kernel: hello.kernel },
+      agent: hello === undefined ? undefined : agentStatus(hello),
       warnings,
+      ...(this.shares === undefined ? {} : { shares: this.shares }),
     };
   }
 
@@ -80,7 +91,8 @@ export class LiveVm {
       for (const tell of this.#waiting) tell();
       this.#waiting.clear();
       agent.on('notify', (notice) => {
-        if (notice.kind === 'poweroff' || notice.kind === 'reboot') this.farewell = notice.kind;
+        if (notice.kind !== 'service-exit') this.farewell = notice.kind;
+        else if (!notice.willRestart) this.#options.onCommandEnd(this, notice);
       });
       agent.on('close', () => {
         this.#agent = undefined;
@@ -97,11 +109,19 @@ export class LiveVm {
     }
   }
 
-  /** Through its agent, for which a daemon that has just adopted the VM may still be waiting. */
-  async shutDown(): Promise<MachineExit> {
-    const agent = await this.agentSoon();
-    await agent.powerOff('poweroff').catch(() => undefined);
-    return this.machine.exited;
+  /**
+   * Through its agent, for which a daemon that has just adopted the VM may still be waiting.
+   * @returns false when it has not ended within that time
+   */
+  async shutDown(timeoutMs: number): Promise<boolean> {
+    if (this.machine.state() === 'paused') await this.machine.resume();
+    const deadline = new Promise<false>((resolve) => setTimeout(resolve, timeoutMs, false).unref());
+    const asked = this.agentSoon().then(async (agent) => {
+      await agent.powerOff('poweroff', { graceMs: guestGraceMs(timeoutMs) }).catch(() => undefined);
+      await this.machine.exited;
+      return true;
+    });
+    return await Promise.race([asked.catch(() => false), deadline]);
   }
 
   watchHealth(check: HealthCheck | undefined): void {
@@ -118,6 +138,19 @@ export class LiveVm {
     void agent?.[Symbol.asyncDispose]();
     this.machine.detach();
   }
+}
+
+/** @throws SkerryError `wrong-state`: a fault keeps it from what has to be done in the guest first */
+export function assertNotFrozen(name: string, { machine }: LiveVm): void {
+  if (!machine.isFrozen()) return;
+  throw new SkerryError('wrong-state', `${name} is frozen by a fault`, {
+    remedy: `Wait until it goes on, or let it: \`skerry fault clear ${name}\`.`,
+  });
+}
+
+/** A connected agent, as the VM's status shows it. */
+export function agentStatus({ version, kernel, protocol }: AgentHello): NonNullable<VmStatus['agent']> {
+  return { connected: true, version, kernel, protocol };
 }
 
 function endedTooSoon(exit: MachineExit): SkerryError {

@@ -1,7 +1,8 @@
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SkerryError } from '@skerry/api';
+import { ShareStatus, SkerryError } from '@skerry/api';
 import { z } from 'zod';
+import type { StateLayout } from '../hypervisors/index.ts';
 
 /**
  * A VM's memory on disk: `memory.state`, which QEMU writes and reads, and `memory.json`, which says what it is. The latter
@@ -12,7 +13,8 @@ import { z } from 'zod';
  */
 
 export const MemoryRecord = z.object({
-  version: z.literal(1),
+  /** 2: its state has a place for each page of memory (QEMU 9.0 and newer). */
+  version: z.union([z.literal(1), z.literal(2)]),
   savedAt: z.iso.datetime(),
   qemuVersion: z.string(),
   /** The machine that it was made by; see StartReport. */
@@ -20,14 +22,26 @@ export const MemoryRecord = z.object({
   machine: z.enum(['microvm', 'q35']),
   /** As in the launch: the machine that goes on has to be the same. */
   reclaimsMemory: z.boolean(),
-  /** What its NICs are called in that memory. */
+  /** What its machine's NICs, spare ones too, are called in that memory. */
   macs: z.array(z.string()),
+  /** Directories of the host that the machine has devices for, in their order. They are not mounted in that memory. */
+  shares: z.array(ShareStatus).optional(),
   /** Of another VM: this one has to get an identity of its own before its processes go on. */
   isFork: z.boolean(),
   /** Files of the disk, the lowest first, that belong to this memory. */
   layers: z.array(z.string()),
 });
 export type MemoryRecord = z.infer<typeof MemoryRecord>;
+
+const VERSIONS = { stream: 1, mapped: 2 } as const;
+
+export function versionOf(layout: StateLayout): MemoryRecord['version'] {
+  return VERSIONS[layout];
+}
+
+export function layoutOf({ version }: MemoryRecord): StateLayout {
+  return version === VERSIONS.mapped ? 'mapped' : 'stream';
+}
 
 const STATE = 'memory.state';
 const RECORD = 'memory.json';

@@ -1,5 +1,6 @@
-import type { Nic, Vm, VmSpec } from '@skerry/api';
-import type { DiskImage, LaunchDisk, LaunchKernel, VmLaunch } from '../hypervisors/index.ts';
+import type { Nic, NicStatus, Route, SecretUse, Vm, VmSpec } from '@skerry/api';
+import type { DiskImage, LaunchDisk, LaunchKernel, LaunchTap, StateLayout, VmLaunch } from '../hypervisors/index.ts';
+import type { GuestSecrets } from '../secrets/index.ts';
 import type { Room } from './admission.ts';
 import type { LiveVm } from './live.ts';
 
@@ -8,10 +9,12 @@ import type { LiveVm } from './live.ts';
 /** All that a VM boots from. */
 export interface BootFiles {
   readonly kernel: LaunchKernel;
+  readonly kernelMinMemoryMib: number;
   readonly image: {
     readonly digest: string;
     readonly disk: LaunchDisk;
     readonly virtualSizeBytes: number;
+    /** Of what is in the image; its kernel may need more. */
     readonly minMemoryMib: number;
     readonly env: Readonly<Record<string, string>>;
     readonly command: readonly string[] | undefined;
@@ -25,6 +28,8 @@ export interface WorkOptions {
   readonly beforeThaw?: (() => Promise<void>) | undefined;
   /** Memory that is promised already to those who are started by this. */
   readonly room?: Room | undefined;
+  /** Of several forks: where their memory is, loaded once for all of them. */
+  readonly keeperPath?: string | undefined;
 }
 
 export interface VmImages {
@@ -40,26 +45,61 @@ export interface VmImages {
   ): Promise<BootFiles>;
 }
 
+export interface VmSecrets {
+  /** @throws SkerryError `not-found` */
+  assertThere(uses: readonly SecretUse[]): Promise<void>;
+  /** Their values, for a guest that is starting. @throws SkerryError `not-found`, `invalid`, `failed` */
+  open(uses: readonly SecretUse[]): Promise<GuestSecrets>;
+}
+
 /** A NIC as the guest is told of it. */
 export interface VmNic {
+  /** N of ethN. */
+  readonly index: number;
   readonly network: string;
   readonly mac: string;
   readonly address: string;
   readonly prefixLength: number;
+  /** In a /64. */
+  readonly address6?: string | undefined;
+  readonly mtu?: number | undefined;
   /** Absent: nothing beyond its network is reached through it. */
   readonly gateway: string | undefined;
+  /** By way of this NIC, beside the default one. */
+  readonly routes: readonly Route[];
   readonly dns: readonly string[];
   readonly domain: string | undefined;
   readonly socketName: string;
+  /** Of a NIC on the kernel datapath. */
+  readonly tap?: LaunchTap | undefined;
 }
 
 export interface VmNetworks {
+  /** Whether a VM can have these. @throws SkerryError `not-found` (network), `invalid` (a route), `unsupported` */
+  check(spec: Pick<VmSpec, 'nics' | 'routes'>): Promise<void>;
   /** Fixes MACs and addresses for ever. @throws SkerryError `not-found` (network), `in-use` (address), `no-space` */
-  allocate(name: string, nics: readonly Nic[]): Promise<Array<{ network: string; mac: string; address: string }>>;
+  allocate(name: string, nics: readonly Nic[]): Promise<NicStatus[]>;
+  /**
+   * One more for a VM that is there; who asks next finds it given out.
+   * @param write puts it into the VM's status
+   * @param instead of this one, whose address and MAC it may keep
+   * @throws SkerryError `not-found` (network), `in-use` (address, MAC), `invalid` (address), `no-space`
+   */
+  allocateMore<T>(nic: Nic, write: (allocated: NicStatus) => Promise<T>, instead?: Pick<NicStatus, 'mac'>): Promise<T>;
+  /**
+   * Whether NIC `index` of a running VM can be on this network: a bridge gets a tap to whatever is behind the device, but the
+   * switch needs a socket, which a device that was started with a tap has not.
+   * @throws SkerryError `unsupported`
+   */
+  assertHot(nic: Pick<Nic, 'network'>, runtimeDir: string, index: number): Promise<void>;
   nicsOf(vm: Vm): Promise<VmNic[]>;
+  /** Until when faults keep the cable of a NIC out: milliseconds since 1970, Infinity: until they are cleared; 0: none does. */
+  cableOutUntilMs(vmId: string, index: number): number;
   /** Plugs its NICs into the switch; done once frames can pass. */
   attach(vm: Vm, runtimeDir: string): Promise<void>;
   detach(vmId: string): Promise<void>;
+  /** What names the VM, such as rules, goes on meaning it. */
+  renamed(before: string, after: string): Promise<void>;
 }
 
 /** What a VM starts as, as far as it decides which template it can be a clone of. */
@@ -91,6 +131,28 @@ export interface VmTemplates {
   choose(want: TemplateWant, signal: AbortSignal | undefined): Promise<CloneChoice>;
   /** A clone of it did not come up. */
   distrust(id: string, why: string): Promise<void>;
+}
+
+/** Memory and devices, as a machine has written them. */
+export interface SavedState {
+  readonly statePath: string;
+  readonly layout: StateLayout;
+  /** Virtual size of its disk. */
+  readonly diskBytes: number;
+}
+
+export interface VmSharedStates {
+  /**
+   * Loads a state once for several machines, which share that memory. It may be disposed of when they have taken it over.
+   * @param name 12 characters of its own
+   * @throws SkerryError what the start of a machine throws; nothing is left of it
+   */
+  load(
+    name: string,
+    launch: VmLaunch,
+    state: SavedState,
+    signal: AbortSignal | undefined,
+  ): Promise<AsyncDisposable & { readonly keeperPath: string }>;
 }
 
 /** A clone that has waited, paused, and is a VM's from now on. */

@@ -1,9 +1,16 @@
 import { SkerryError, type Vm } from '@skerry/api';
+import type { LaunchOrigin, Machine, VmLaunch } from '../hypervisors/index.ts';
+import type { NicChange } from './agent/index.ts';
+import { setAllCables } from './cables.ts';
 import { diskLayers } from './disks.ts';
+import { letGoOfShares, mountAgain } from './guest-shares.ts';
 import { identityOf, vmLaunch } from './launch.ts';
-import { LiveVm, type LiveVmOptions } from './live.ts';
-import { markUsed, recordMemory, removeMemory, statePath, type MemoryRecord } from './memory.ts';
-import type { WorkOptions } from './ports.ts';
+import { assertNotFrozen, LiveVm, type LiveVmOptions } from './live.ts';
+import { layoutOf, markUsed, recordMemory, removeMemory, statePath, versionOf, type MemoryRecord } from './memory.ts';
+import { shapeOf } from './model.ts';
+import { deviceMacs, spareMac } from './nic-plan.ts';
+import type { VmNic, WorkOptions } from './ports.ts';
+import { giveSecrets } from './secrets.ts';
 import { endMachine, type Started, type StartInput, type StartPorts } from './start.ts';
 
 /** Memory to disk, and back. */
@@ -11,71 +18,102 @@ import { endMachine, type Started, type StartInput, type StartPorts } from './st
 /** Leaves the VM paused, its memory on disk. @throws SkerryError `no-space`, ...; it runs on, or is paused, as before */
 export async function saveMemory(vm: Vm, live: LiveVm, dir: string, signal: AbortSignal | undefined): Promise<void> {
   const { machine } = live;
+  assertNotFrozen(vm.name, live);
   const wasRunning = machine.state() === 'running';
+  const takeBack = await letGoOfShares(vm, live, signal);
   if (wasRunning) await machine.pause();
   try {
     await removeMemory(dir);
-    await machine.saveState(statePath(dir), { signal });
-    await recordMemory(dir, await recordOf(vm, live, dir, false), true);
+    const version = versionOf(await machine.saveState(statePath(dir), { signal }));
+    await recordMemory(dir, { ...(await recordOf(vm, live, dir, false)), version }, true);
   } catch (error) {
     await removeMemory(dir);
     if (wasRunning) await machine.resume();
+    await takeBack();
     throw error;
   }
 }
 
-export async function recordOf(vm: Vm, live: LiveVm, dir: string, isFork: boolean): Promise<MemoryRecord> {
+/** All but what its state says of itself. */
+export async function recordOf(
+  vm: Vm,
+  live: LiveVm,
+  dir: string,
+  isFork: boolean,
+): Promise<Omit<MemoryRecord, 'version'>> {
   const { start } = vm.status;
   if (start === undefined) throw new SkerryError('internal', `${vm.name} runs, and nothing says how it started`);
   return {
-    version: 1,
     savedAt: new Date().toISOString(),
     qemuVersion: (await live.machine.info()).version,
     kernel: start.kernel,
     machine: start.machine === 'q35' ? 'q35' : 'microvm',
     reclaimsMemory: start.reclaimsMemory ?? true,
-    macs: vm.status.nics.map(({ mac }) => mac),
+    macs: deviceMacs(vm.status),
+    ...(vm.status.shares === undefined ? {} : { shares: vm.status.shares }),
     isFork,
     layers: await diskLayers(dir),
   };
 }
 
-type ResumePorts = Omit<StartPorts, 'templates'>;
+type ResumePorts = Omit<StartPorts, 'templates' | 'secrets'>;
 
 /**
  * Goes on from saved memory. Until the guest runs a failure leaves the memory for another attempt; from then on it is used up.
  * When it throws, no process is left.
  */
 export async function resumeVm(
-  { driver, networks }: ResumePorts,
+  { driver, networks, shares }: ResumePorts,
   input: StartInput,
   memory: MemoryRecord,
   liveOptions: LiveVmOptions,
   work: WorkOptions,
 ): Promise<Started> {
   const { vm, boot, host, dirs, waterfall } = input;
-  const { signal, onProgress } = work;
+  const { signal, onProgress, keeperPath } = work;
   await using undo = new AsyncDisposableStack();
   const nics = await networks.nicsOf(vm);
-  const cold = vmLaunch(vm, boot, nics, host, dirs, await diskLayers(dirs.dir));
-  const launch = {
-    ...cold,
-    kernel: { ...cold.kernel, which: memory.kernel, machine: memory.machine },
-    // The device has the address that is in the memory, whatever is asked for here: the guest changes it.
-    nics: cold.nics.map((nic, index) => ({ ...nic, mac: memory.macs[index] ?? nic.mac })),
-    reclaimsMemory: memory.reclaimsMemory,
-    origin: { kind: 'saved' as const, statePath: statePath(dirs.dir) },
-  };
+  const resolved = await shares.resolve(memory.shares);
+  const cold = vmLaunch(asItWas(vm), boot, nics, host, dirs, await diskLayers(dirs.dir), resolved);
+  const launch = launchOf(memory, cold);
+  const goOnFrom = (origin: LaunchOrigin): Promise<Machine> =>
+    driver.start({ ...launch, origin }, { signal, onPhase: (name) => waterfall.mark(name) });
+  const own = { kind: 'saved' as const, statePath: statePath(dirs.dir), layout: layoutOf(memory) };
   waterfall.mark('prepare');
   onProgress?.('taking its memory up again');
-  const machine = await driver.start(launch, { signal, onPhase: (name) => waterfall.mark(name) }).catch((error) => {
-    throw unusable(vm, memory, error);
-  });
+  const shared =
+    keeperPath === undefined
+      ? undefined
+      : await goOnFrom({ kind: 'clone', keeperPath, paused: true }).catch((error: unknown) => {
+          if (SkerryError.from(error).code === 'cancelled') throw error;
+          waterfall.mark('failed-clone');
+        });
+  const machine =
+    shared ??
+    (await goOnFrom(own).catch((error: unknown) => {
+      throw unusable(vm, memory, error);
+    }));
   const live = new LiveVm(machine, host.uid, liveOptions);
   undo.defer(() => endMachine(machine, live));
   await markUsed(dirs.dir);
   undo.move();
   return finishResume({ networks }, input, memory, live, work);
+}
+
+/** The machine of its memory, whatever it shall be when it boots again. */
+export function asItWas(vm: Vm): Vm {
+  return { ...vm, spec: { ...vm.spec, ...shapeOf(vm) } };
+}
+
+/** Pure: the start of a machine that goes on from a memory. */
+export function launchOf(memory: MemoryRecord, cold: VmLaunch): VmLaunch {
+  return {
+    ...cold,
+    kernel: { ...cold.kernel, which: memory.kernel, machine: memory.machine },
+    // The devices have the addresses that are in the memory, whatever is asked for here: the guest changes them.
+    nics: memory.macs.map((mac, index) => ({ mac, socketName: `nic${index}` })),
+    reclaimsMemory: memory.reclaimsMemory,
+  };
 }
 
 /**
@@ -84,7 +122,7 @@ export async function resumeVm(
  */
 export async function finishResume(
   { networks }: Pick<ResumePorts, 'networks'>,
-  { vm, boot, host, dirs, waterfall }: StartInput,
+  { vm, boot, host, dirs, waterfall, secrets }: StartInput,
   memory: MemoryRecord,
   live: LiveVm,
   { signal, beforeThaw }: WorkOptions,
@@ -93,21 +131,27 @@ export async function finishResume(
   undo.defer(() => networks.detach(vm.id));
   undo.defer(() => endMachine(live.machine, live));
   const nics = await networks.nicsOf(vm);
+  await setAllCables(live.machine, vm, networks);
   await live.machine.resume();
   const agent = await live.connectAgent(signal);
   waterfall.mark('resume');
   await agent.identify(
-    identityOf(vm, nics, boot.image.env, {
+    identityOf(vm, nics, boot.image.env, secrets.env, {
       lacksRoot: false,
       hasForeignKeys: memory.isFork,
       hasForeignBootId: memory.isFork,
       currentMacs: memory.macs,
     }),
   );
+  const left = leftBehind(memory.macs, nics);
+  if (left.length > 0) await agent.changeNics(left);
+  // In its memory are those of then.
+  await giveSecrets(agent, secrets);
   waterfall.mark('identify');
   // Only now: as somebody else it must not be heard.
   await networks.attach(vm, dirs.runtimeDir);
   waterfall.mark('network');
+  live.shares = await mountAgain(agent, memory.shares);
   await beforeThaw?.();
   if (agent.hello.frozen) await agent.thaw();
   waterfall.mark('thaw');
@@ -118,8 +162,18 @@ export async function finishResume(
     accelerator: host.accelerator,
     machine: memory.machine,
     reclaimsMemory: memory.reclaimsMemory,
+    nicDevices: memory.macs.length,
   });
   return { live, report };
+}
+
+/** NICs that are in its memory, and are not its own: a copy of a node has none that lead out of it. */
+function leftBehind(macs: readonly string[], nics: readonly VmNic[]): NicChange[] {
+  return macs.flatMap((currentMac, index) => {
+    const mac = spareMac(index);
+    if (mac === currentMac || nics.some((nic) => nic.index === index)) return [];
+    return [{ mac, currentMac, addresses: [], state: 'spare' as const }];
+  });
 }
 
 function unusable(vm: Vm, memory: MemoryRecord, error: unknown): SkerryError {

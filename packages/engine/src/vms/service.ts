@@ -1,6 +1,7 @@
 import {
   SkerryError,
   VmSpec,
+  type Autostart,
   type Forward,
   type Vm,
   type VmCreate,
@@ -10,11 +11,15 @@ import {
 import type { EventLog } from '../events/index.ts';
 import { refOf, uuidv7, type Resources } from '../store/index.ts';
 import type { Admission } from './admission.ts';
-import type { AgentClient } from './agent/index.ts';
-import type { StopOptions, VmController } from './controller.ts';
+import { isConnectionLost, type AgentClient } from './agent/index.ts';
+import type { StopOptions } from './controller-ports.ts';
+import type { VmController } from './controller.ts';
+import { assertMeant } from './change-plan.ts';
 import { assertDiskSize } from './disks.ts';
-import { describeState, isAlive, newVmStatus } from './model.ts';
-import type { VmImages, VmNetworks, VmPools, WorkOptions } from './ports.ts';
+import { assertMemory } from './memory-need-plan.ts';
+import { describeState, isAlive, newVmStatus, splitVmName } from './model.ts';
+import type { VmImages, VmNetworks, VmPools, VmSecrets, WorkOptions } from './ports.ts';
+import type { ShareDirectories } from './share-directories.ts';
 
 /** What can be asked of VMs. Each verb writes the wish and waits until the controller has made it so. */
 
@@ -26,8 +31,12 @@ export interface VmServicePorts {
   readonly networks: VmNetworks;
   readonly pools: VmPools;
   readonly admission: Admission;
+  readonly shares: Pick<ShareDirectories, 'check'>;
+  readonly secrets: VmSecrets;
   /** @throws SkerryError `in-use`: a host port is taken */
   readonly assertPortsFree: (forwards: readonly Forward[], vmId: string | undefined) => Promise<void>;
+  /** Of a VM that is about to be deleted. @returns what takes its links away, once it is gone */
+  readonly leaveLinks: (vmId: string) => Promise<() => Promise<void>>;
 }
 
 export interface NewVm {
@@ -41,12 +50,27 @@ export interface NewVm {
 }
 
 const DEFAULT_MEMORY_MIB = 128;
+const DEFAULT_NETWORK = 'default';
+/** After the connection to its agent, the end of a VM's process. */
+const ENDS_WITHIN_MS = 1000;
 const SHOWN_ID = /^[0-9a-f]{8,12}$/;
 
 /** From what a person asks to a whole spec. */
 export function specOf(input: VmCreate): VmSpec {
-  const { name: _name, title: _title, labels: _labels, start: _start, network, ...rest } = input;
-  return VmSpec.parse({ ...rest, memoryMib: input.memoryMib ?? DEFAULT_MEMORY_MIB, nics: [{ network }] });
+  const { name: _1, title: _2, labels: _3, start: _4, ssh: _5, network, networks, ...rest } = input;
+  assertOneWay(input);
+  const nics = input.nics ?? (networks ?? [network ?? DEFAULT_NETWORK]).map((each) => ({ network: each }));
+  const spec = VmSpec.parse({ ...rest, memoryMib: input.memoryMib ?? DEFAULT_MEMORY_MIB, nics });
+  assertMeant(spec);
+  return spec;
+}
+
+/** @throws SkerryError `invalid` */
+function assertOneWay({ network, networks, nics }: VmCreate): void {
+  if (nics === undefined || (network ?? networks) === undefined) return;
+  throw new SkerryError('invalid', 'What a VM is on is said in more than one way', {
+    remedy: 'Give either `networks`, or `nics`, which say more of the same.',
+  });
 }
 
 export class VmService {
@@ -74,16 +98,19 @@ export class VmService {
 
   /**
    * Makes a VM; it does not run yet, and has a disk only once it starts.
-   * @throws SkerryError `conflict` (name), `not-found` (image, network), `invalid` (too little memory), `in-use`, `no-space`
-   * (memory of one that starts)
+   * @throws SkerryError `conflict` (name), `not-found` (image, network, shared directory), `invalid` (too little memory), `in-use`,
+   * `refused` (shared directory), `no-space` (memory of one that starts)
    */
   async create({ name, title, labels, spec, starts = false }: NewVm, work: WorkOptions): Promise<Vm> {
     const { vms, images, networks, pools, admission, assertPortsFree, events } = this.#ports;
     if ((await vms.findByName(name)) !== undefined) throw nameTaken(name);
     await assertPortsFree(spec.forwards, undefined);
+    await networks.check(spec);
+    await this.assertSecrets(spec);
     const boot = await images.bootFiles(spec, undefined, work);
-    assertMemory(spec, boot.image.minMemoryMib);
+    assertMemory(spec, boot);
     assertDiskSize(boot.image, spec.diskMib);
+    await this.#ports.shares.check(spec, boot);
     await using undo = new AsyncDisposableStack();
     const member = starts ? await pools.take(spec, boot) : undefined;
     if (member !== undefined) undo.defer(() => pools.drop(member.id));
@@ -105,24 +132,32 @@ export class VmService {
   /** @param discardMemory of one that is suspended: it boots */
   async start(id: string, work: WorkOptions, options: { readonly discardMemory?: boolean } = {}): Promise<Vm> {
     if (options.discardMemory === true) await this.#ports.controller.discardMemory(id);
-    const vm = await this.#wish(id, (spec) => ({ ...spec, power: 'running' }));
+    const vm = await this.#wish(id, (spec) => ({ ...spec, power: 'running' }), { changeStatus: byUser });
     if (vm.status.state !== 'running') await this.#ports.assertPortsFree(vm.spec.forwards, vm.id);
     return this.#ports.controller.converge(id, work);
   }
 
-  async stop(id: string, work: WorkOptions, stop: StopOptions): Promise<Vm> {
-    await this.#wish(id, (spec, { state }) => {
-      if (state === 'suspended') throw isSuspended(id);
-      return { ...spec, power: 'stopped' };
-    });
+  async stop(id: string, work: WorkOptions, stop: StopOptions = {}): Promise<Vm> {
+    await this.#wish(
+      id,
+      (spec, { state }) => {
+        if (state === 'suspended') throw isSuspended(id);
+        return { ...spec, power: 'stopped' };
+      },
+      { changeStatus: byUser },
+    );
     return this.#ports.controller.converge(id, work, stop);
   }
 
   async restart(id: string, work: WorkOptions): Promise<Vm> {
-    await this.#wish(id, (spec, status) => {
-      if (status.state === 'suspended') throw isSuspended(id);
-      return { ...spec, power: 'running', restarts: Math.max(spec.restarts, status.restarts) + 1 };
-    });
+    await this.#wish(
+      id,
+      (spec, status) => {
+        if (status.state === 'suspended') throw isSuspended(id);
+        return { ...spec, power: 'running', restarts: Math.max(spec.restarts, status.restarts) + 1 };
+      },
+      { changeStatus: byUser },
+    );
     return this.#ports.controller.converge(id, work);
   }
 
@@ -153,17 +188,22 @@ export class VmService {
 
   /** Does not wait for what else goes on with it. */
   async kill(id: string, work: WorkOptions): Promise<Vm> {
-    await this.#wish(id, (spec, { state }) => {
-      if (state === 'suspended') throw isSuspended(id);
-      return { ...spec, power: 'stopped' };
-    });
+    await this.#wish(
+      id,
+      (spec, { state }) => {
+        if (state === 'suspended') throw isSuspended(id);
+        return { ...spec, power: 'stopped' };
+      },
+      { changeStatus: byUser },
+    );
     await this.#ports.controller.kill(id);
     return this.#ports.controller.converge(id, work, { timeoutMs: 0 });
   }
 
-  /** @throws SkerryError `wrong-state` when it runs and `force` is not given */
+  /** @throws SkerryError `wrong-state` (it runs), `refused` (it is protected); with `force` neither */
   async delete(id: string, { force }: { force: boolean }, work: WorkOptions): Promise<void> {
     await this.#ports.vms.update(id, ({ spec, status, name }) => {
+      if (spec.protected === true && !force && status.state !== 'deleting') throw isProtected(name);
       const stopped = status.state === 'stopped' || status.state === 'crashed' || status.state === 'deleting';
       if (!stopped && !force) {
         throw new SkerryError('wrong-state', `${name} is ${status.state}`, {
@@ -172,13 +212,42 @@ export class VmService {
       }
       return { spec: { ...spec, power: 'stopped' }, status: { ...status, state: 'deleting' } };
     });
+    const takeLinksAway = await this.#ports.leaveLinks(id);
     await this.#ports.controller.kill(id);
-    await this.#ports.controller.converge(id, work);
+    await this.#ports.controller.converge(id, work).catch((error: unknown) => {
+      // A step of its own that was under way, such as a start by its restart policy, may have seen the wish first.
+      if (SkerryError.from(error).code !== 'not-found') throw error;
+    });
+    await takeLinksAway();
+  }
+
+  /** Makes it what it is wanted to be already. */
+  async converge(id: string, work: WorkOptions): Promise<Vm> {
+    return this.#ports.controller.converge(id, work);
+  }
+
+  /** Whether it runs again after a restart of the host. @throws SkerryError `unsupported` of a VM of a node */
+  async setAutostart(id: string, autostart: Autostart): Promise<Vm> {
+    const { name } = await this.get(id);
+    const { node } = splitVmName(name);
+    if (node === undefined) return this.#wish(id, (spec) => ({ ...spec, autostart }));
+    throw new SkerryError('unsupported', `${name} comes back with its node, in the order of its dependencies`, {
+      remedy: `Say it of the node: \`skerry autostart ${node} ${autostart}\`.`,
+    });
+  }
+
+  /** @throws SkerryError `not-found`: a secret that it names is not there */
+  async assertSecrets({ secrets = [] }: Pick<VmSpec, 'secrets'>): Promise<void> {
+    await this.#ports.secrets.assertThere(secrets);
   }
 
   /** Changes what is asked of it; what its running process can't take up is said by the caller. */
-  async setSpec(id: string, change: (spec: VmSpec) => VmSpec): Promise<Vm> {
-    return this.#wish(id, change);
+  async setSpec(
+    id: string,
+    change: (spec: VmSpec) => VmSpec,
+    header: Partial<Pick<Vm, 'title' | 'labels'>> = {},
+  ): Promise<Vm> {
+    return this.#wish(id, change, { header });
   }
 
   /**
@@ -233,36 +302,54 @@ export class VmService {
     return live.agentSoon();
   }
 
-  async #wish(id: string, change: (spec: VmSpec, status: VmStatus) => VmSpec): Promise<Vm> {
+  /** What broke an exchange with a guest: that its VM has ended, if it has, says more than that the connection is gone. */
+  async whyLost(ref: string, error: unknown): Promise<unknown> {
+    const vm = isConnectionLost(error) ? await this.find(ref) : undefined;
+    if (vm === undefined) return error;
+    const live = this.#ports.controller.live(vm.id);
+    const soon = new Promise<undefined>((resolve) => setTimeout(resolve, ENDS_WITHIN_MS, undefined).unref());
+    const exit = live === undefined ? vm.status.exit : await Promise.race([live.machine.exited, soon]);
+    if (exit === undefined) return error;
+    return new SkerryError('unavailable', `${vm.name} has ended meanwhile: ${exit.reason}`, {
+      remedy: `See \`skerry info ${vm.name}\`; \`skerry start ${vm.name}\` starts it again.`,
+      cause: error,
+    });
+  }
+
+  async #wish(
+    id: string,
+    change: (spec: VmSpec, status: VmStatus) => VmSpec,
+    {
+      changeStatus = (status) => status,
+      header = {},
+    }: {
+      readonly changeStatus?: (status: VmStatus) => VmStatus;
+      readonly header?: Partial<Pick<Vm, 'title' | 'labels'>>;
+    } = {},
+  ): Promise<Vm> {
     return (await this.#ports.vms.update(id, ({ spec, status, name }) => {
       if (status.state === 'deleting')
         throw new SkerryError('wrong-state', `${name} is being deleted`, { remedy: 'Choose another VM.' });
-      return { spec: change(spec, status) };
+      return { ...header, spec: change(spec, status), status: changeStatus(status) };
     })) as Vm;
   }
 }
 
 function isMet(vm: Vm, condition: WaitCondition): boolean {
   const { state, agent, health } = vm.status;
-  if (condition === 'stopped') return state === 'stopped' || state === 'crashed';
+  if (condition === 'stopped') return (state === 'stopped' || state === 'crashed') && vm.spec.power === 'stopped';
   if (state !== 'running') return false;
   if (condition === 'agent') return agent?.connected === true;
   return vm.spec.health === undefined ? agent?.connected === true : health === 'healthy';
 }
 
-function describeCondition(condition: WaitCondition): string {
-  return condition === 'agent' ? 'answering' : condition;
+/** Whoever asks for it by himself begins anew: what its restart policy had in mind is over. */
+function byUser({ recovery: _, ...status }: VmStatus): VmStatus {
+  return status;
 }
 
-function assertMemory(spec: VmSpec, minMemoryMib: number): void {
-  if (spec.memoryMib >= minMemoryMib) return;
-  throw new SkerryError(
-    'invalid',
-    `${spec.memoryMib} MiB of memory is too little: the image '${spec.image}' needs ${minMemoryMib} MiB`,
-    {
-      remedy: `Ask for at least --memory ${minMemoryMib}Mi.`,
-    },
-  );
+function describeCondition(condition: WaitCondition): string {
+  return condition === 'agent' ? 'answering' : condition;
 }
 
 function notRunning(id: string, what: string): SkerryError {
@@ -282,5 +369,11 @@ function isSuspended(id: string): SkerryError {
 function nameTaken(name: string): SkerryError {
   return new SkerryError('conflict', `There is a vm '${name}' already`, {
     remedy: `Choose another name, or delete it: \`skerry delete ${name}\`.`,
+  });
+}
+
+function isProtected(name: string): SkerryError {
+  return new SkerryError('refused', `${name} is protected: it is not to be deleted`, {
+    remedy: `Type \`skerry set ${name} --no-protect\` first, or delete it all the same with --force.`,
   });
 }

@@ -1,11 +1,18 @@
 import { Readable } from 'node:stream';
 import { SkerryError, type StartReport, type Vm } from '@skerry/api';
 import type { Driver, Machine, VmLaunch } from '../hypervisors/index.ts';
+import type { GuestSecrets } from '../secrets/index.ts';
 import type { AgentClient } from './agent/index.ts';
+import { setNewCables } from './cables.ts';
+import { mountShares } from './guest-shares.ts';
 import { assertDiskSize, diskLayers, diskSizeBytes, ensureDisk, hasDisk, startOnLayer } from './disks.ts';
 import { identityOf, vmLaunch, type LaunchDirs, type LaunchHost } from './launch.ts';
 import { LiveVm, type LiveVmOptions } from './live.ts';
-import type { BootFiles, PoolMember, VmNetworks, VmTemplates, WorkOptions } from './ports.ts';
+import { memoryLack } from './memory-need-plan.ts';
+import type { ShareDirectories } from './share-directories.ts';
+import { agentKeepsCommand } from './restart-plan.ts';
+import type { BootFiles, PoolMember, VmNetworks, VmSecrets, VmTemplates, WorkOptions } from './ports.ts';
+import { giveSecrets } from './secrets.ts';
 import type { Turns } from './turns.ts';
 import type { Waterfall } from './waterfall.ts';
 
@@ -15,7 +22,9 @@ export interface StartPorts {
   readonly driver: Driver;
   readonly networks: VmNetworks;
   readonly templates: VmTemplates;
+  readonly secrets: VmSecrets;
   readonly turns: Turns;
+  readonly shares: Pick<ShareDirectories, 'resolve'>;
 }
 
 export interface StartInput {
@@ -24,6 +33,7 @@ export interface StartInput {
   readonly host: LaunchHost;
   readonly dirs: LaunchDirs;
   readonly waterfall: Waterfall;
+  readonly secrets: GuestSecrets;
 }
 
 export interface Started {
@@ -67,8 +77,11 @@ export async function startVm(
       waterfall.mark('failed-member');
     }
   }
+  assertStartable(vm, boot);
   const nics = await ports.networks.nicsOf(vm);
-  const planned = async (): Promise<VmLaunch> => vmLaunch(vm, boot, nics, host, dirs, await diskLayers(dirs.dir));
+  const shares = await ports.shares.resolve(vm.spec.shares);
+  const planned = async (): Promise<VmLaunch> =>
+    vmLaunch(vm, boot, nics, host, dirs, await diskLayers(dirs.dir), shares);
   const isUntouched = !(await hasDisk(dirs.dir));
   if (isUntouched) assertDiskSize(boot.image, vm.spec.diskMib);
   const cold = await planned();
@@ -95,6 +108,15 @@ export async function startVm(
   }
 }
 
+/** It had enough when it was made: the kernel may be another now, as after the cache was cleared. */
+function assertStartable({ name, spec }: Vm, boot: BootFiles): void {
+  const lack = memoryLack(spec, boot);
+  if (lack === undefined) return;
+  throw new SkerryError('invalid', lack.message, {
+    remedy: `Give it more: \`skerry set ${name} --memory ${lack.neededMib}Mi\`${lack.instead}.`,
+  });
+}
+
 async function chooseWay(
   templates: VmTemplates,
   cold: VmLaunch,
@@ -103,6 +125,9 @@ async function chooseWay(
   work: WorkOptions,
 ): Promise<Way> {
   if (vm.spec.cold) return { launch: cold };
+  if (cold.shares?.some(({ how }) => how === 'virtiofs') === true) {
+    return { launch: cold, coldReason: 'virtiofs needs memory that no template has' };
+  }
   const want = {
     launch: cold,
     diskBytes: [diskSizeBytes(boot.image, vm.spec.diskMib)],
@@ -115,7 +140,7 @@ async function chooseWay(
 
 async function comeUp(
   { driver, networks }: StartPorts,
-  { vm, boot, host, dirs, waterfall }: StartInput,
+  { vm, boot, host, dirs, waterfall, secrets }: StartInput,
   { launch, templateId, layerPath, coldReason }: Way,
   progress: Progress,
   liveOptions: LiveVmOptions,
@@ -131,11 +156,12 @@ async function comeUp(
 
   const live = new LiveVm(machine, host.uid, liveOptions);
   undo.defer(() => endMachine(machine, live));
+  await setNewCables(machine, vm, networks);
   onProgress?.(templateId === undefined ? 'booting' : 'cloning');
   const agent = await live.connectAgent(signal);
   waterfall.mark(templateId === undefined ? 'boot' : 'resume');
   await agent.identify(
-    identityOf(vm, nics, boot.image.env, {
+    identityOf(vm, nics, boot.image.env, secrets.env, {
       lacksRoot: templateId !== undefined && layerPath === undefined,
       hasForeignKeys: vm.status.start === undefined,
       hasForeignBootId: false,
@@ -145,8 +171,10 @@ async function comeUp(
   waterfall.mark('identify');
   await attached;
   waterfall.mark('network');
+  live.shares = await mountShares(agent, vm.spec.shares ?? [], { signal });
+  if (live.shares.length > 0) waterfall.mark('shares');
   progress.hasBegun = true;
-  if (await startCommand(agent, vm, boot)) waterfall.mark('command');
+  if (await startCommand(agent, vm, boot, secrets)) waterfall.mark('command');
   undo.move();
   const report = waterfall.report({
     how: templateId === undefined ? 'cold' : 'clone',
@@ -156,6 +184,7 @@ async function comeUp(
     accelerator: host.accelerator,
     machine: boot.kernel.machine,
     reclaimsMemory: launch.reclaimsMemory,
+    nicDevices: launch.nics.length,
   });
   return { live, report };
 }
@@ -163,7 +192,7 @@ async function comeUp(
 /** It has its disk and keys of its own since its rehearsal: what is left is who it is. */
 async function wakeMember(
   { networks }: StartPorts,
-  { vm, boot, host, dirs, waterfall }: StartInput,
+  { vm, boot, host, dirs, waterfall, secrets }: StartInput,
   { live, mac, templateId }: PoolMember,
   progress: Progress,
   { signal, onProgress }: WorkOptions,
@@ -177,16 +206,20 @@ async function wakeMember(
   // What it was called in its rehearsal is an address that nobody asks for, so it may be heard at once.
   const attached = networks.attach(vm, dirs.runtimeDir);
   attached.catch(() => undefined);
+  await setNewCables(live.machine, vm, networks);
   await live.machine.resume();
   waterfall.mark('resume');
   const { agent } = live;
   const origin = { lacksRoot: false, hasForeignKeys: false, hasForeignBootId: false, currentMacs: [mac] };
-  await agent.identify(identityOf(vm, nics, boot.image.env, origin), { signal, timeoutMs: MEMBER_TIMEOUT_MS });
+  await agent.identify(identityOf(vm, nics, boot.image.env, secrets.env, origin), {
+    signal,
+    timeoutMs: MEMBER_TIMEOUT_MS,
+  });
   waterfall.mark('identify');
   await attached;
   waterfall.mark('network');
   progress.hasBegun = true;
-  if (await startCommand(agent, vm, boot)) waterfall.mark('command');
+  if (await startCommand(agent, vm, boot, secrets)) waterfall.mark('command');
   undo.move();
   const report = waterfall.report({
     how: 'pool',
@@ -195,6 +228,7 @@ async function wakeMember(
     accelerator: host.accelerator,
     machine: boot.kernel.machine,
     reclaimsMemory: false,
+    nicDevices: live.machine.sockets.nics.length,
   });
   return { live, report };
 }
@@ -205,13 +239,15 @@ export async function endMachine(machine: Machine, live: LiveVm): Promise<void> 
   live.detach();
 }
 
-/** Its files, then the process that the agent keeps. @returns false when it has neither */
-async function startCommand(agent: AgentClient, vm: Vm, boot: BootFiles): Promise<boolean> {
+/** Its secrets and files, then the process that the agent keeps. @returns false when it has none of them */
+async function startCommand(agent: AgentClient, vm: Vm, boot: BootFiles, secrets: GuestSecrets): Promise<boolean> {
+  await giveSecrets(agent, secrets);
   for (const file of vm.spec.files) {
     const content = Readable.from([Buffer.from(file.contentBase64, 'base64')]);
     await agent.put(file.path, content, { mode: file.mode, makeParents: true });
   }
   const command = vm.spec.command ?? boot.image.command;
-  if (command !== undefined) await agent.service.set({ argv: [...command], restart: 'on-failure' });
-  return vm.spec.files.length > 0 || command !== undefined;
+  const restart = agentKeepsCommand(vm.spec) ? 'on-failure' : 'never';
+  if (command !== undefined) await agent.service.set({ argv: [...command], restart });
+  return secrets.files.length > 0 || vm.spec.files.length > 0 || command !== undefined;
 }

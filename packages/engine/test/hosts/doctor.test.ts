@@ -65,4 +65,11 @@ describe('doctorReport', () => {
     const old = qemu === undefined ? fullHost : { ...fullHost, qemu: { ...qemu, version: '6.2.0' } };
     expect(item(old, 'qemu')).toMatchObject({ state: 'missing', found: '6.2.0' });
   });
+
+  it('tells a QEMU that does not answer from none', () => {
+    const path = '/usr/bin/qemu-system-x86_64';
+    const silent = { ...fullHost, qemu: undefined, tools: [{ name: 'qemu-system-x86_64', package: 'x', path }] };
+    expect(item(silent, 'qemu')).toMatchObject({ state: 'missing', found: `${path} does not say its version` });
+    expect(item({ ...silent, tools: [] }, 'qemu')).toMatchObject({ state: 'missing', found: 'not installed' });
+  });
 });

@@ -2,7 +2,7 @@ import type { HostFacts } from '../../src/hosts/index.ts';
 import { TOOLS } from '../../src/hosts/tools.ts';
 
 const features = [
-  'user-namespaces tap bridge vlan-filtering vlan vxlan netem tbf htb nftables vhost-net vsock control-groups',
+  'user-namespaces tap bridge vlan-filtering vlan vxlan netem netem-seed ifb tbf htb nftables bridge-filters vhost-net vsock control-groups',
   'ksm huge-pages apparmor selinux systemd linger',
 ];
 

@@ -1,6 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { HostInfo } from '@skerry/api';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { probeHost } from '../../src/hosts/index.ts';
@@ -12,10 +16,7 @@ let root: string;
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'skerry-probe-test-'));
 });
-afterEach(async () => {
-  vi.unstubAllEnvs();
-  await rm(root, { recursive: true, force: true });
-});
+afterEach(() => rm(root, { recursive: true, force: true }));
 
 describe('probeHost', () => {
   it('finds what is here, and reads it back until something changes', async () => {
@@ -38,8 +39,20 @@ describe('probeHost', () => {
     // A file cut short by a crash is no answer.
     await writeFile(join(root, 'cache/probe.json'), '{"key":');
     expect((await probeHost(options)).probedAt).not.toBe(later.probedAt);
-    expect(await readdir(join(root, 'cache'))).toEqual(['probe.json']);
+    expect(await readdir(join(root, 'cache'))).toEqual(['probe-firmware', 'probe.json']);
   }, 30_000);
+});
+
+describe('probeHost without a guest', () => {
+  afterEach(() => void vi.unstubAllEnvs());
+
+  it('looks again the next time', async () => {
+    vi.stubEnv('PATH', root);
+    await writeFile(join(root, 'qemu-system-x86_64'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+    const cacheDir = join(root, 'cache');
+    expect((await probeHost({ cacheDir })).accelerator.kind).toBe('none');
+    expect(await readdir(cacheDir)).toEqual(['probe-firmware']);
+  });
 });
 
 describe('probeAccelerator', () => {
@@ -59,10 +72,10 @@ describe('probeAccelerator', () => {
       () => false,
     );
 
-  it('finds a KVM that hangs within the deadline', async ({ skip }) => {
+  it('finds a KVM that hangs', async ({ skip }) => {
     if (!(await opens())) skip('no /dev/kvm here');
     const before = performance.now();
-    expect(await probeAccelerator(await qemu('sleep 60', 'exit 33'), 300)).toEqual({
+    expect(await probeAccelerator(await qemu('sleep 60', 'exit 33'), root, { kvmMs: 300 })).toEqual({
       kind: 'tcg',
       cause: 'guest-fails',
       reason: '/dev/kvm opens but a guest does not run: no answer within 300 ms',
@@ -70,27 +83,52 @@ describe('probeAccelerator', () => {
     expect(performance.now() - before).toBeLessThan(3000);
   });
 
+  it('lets a slow host take its time, with KVM and without', async ({ skip }) => {
+    const slow = 'sleep 0.4; exit 33';
+    const without = await probeAccelerator(await qemu('exit 1', slow), root, { kvmMs: 100 });
+    expect(without.kind).toBe('tcg');
+    if (!(await opens())) skip('no /dev/kvm here');
+    // Whether VMs may open it is another matter.
+    const failed = { cause: 'guest-fails' };
+    expect(await probeAccelerator(await qemu(slow, slow), root, { kvmMs: 100 })).not.toMatchObject(failed);
+    expect(await probeAccelerator(await qemu('exit 33', 'sleep 60'), root, { tcgMs: 100 })).not.toMatchObject(failed);
+  });
+
   it('does not wait for one that says that it failed', async ({ skip }) => {
     if (!(await opens())) skip('no /dev/kvm here');
     const path = await qemu('echo "KVM internal error. Suberror: 1" >&2; sleep 60', 'exit 33');
-    expect(await probeAccelerator(path, 8000)).toMatchObject({
+    expect(await probeAccelerator(path, root, { kvmMs: 8000 })).toMatchObject({
       kind: 'tcg',
       reason: '/dev/kvm opens but a guest does not run: KVM internal error. Suberror: 1',
     });
   });
 
-  it('says so when nothing runs a guest, and leaves no file', async () => {
-    vi.stubEnv('TMPDIR', join(root, 'tmp'));
-    await mkdir(join(root, 'tmp'));
-    expect(await probeAccelerator(undefined)).toMatchObject({ kind: 'none', cause: 'no-qemu' });
+  it('says so when nothing runs a guest', async () => {
+    expect(await probeAccelerator(undefined, root)).toMatchObject({ kind: 'none', cause: 'no-qemu' });
     const broken = await qemu('exit 1', 'echo "qemu-system-x86_64: error: no such machine" >&2; exit 1');
-    expect(await probeAccelerator(broken, 2000)).toMatchObject({
+    expect(await probeAccelerator(broken, root, { tcgMs: 2000 })).toMatchObject({
       kind: 'none',
       cause: 'qemu-fails',
       reason: 'QEMU does not run a guest: no such machine',
     });
-    expect(await readdir(join(root, 'tmp'))).toEqual([]);
   });
+
+  it('leaves nothing but its firmware, also when it is killed over it', async () => {
+    for (const name of ['tmp', 'cache']) await mkdir(join(root, name));
+    const begun = join(root, 'begun');
+    const hangs = await qemu(`touch ${begun}; sleep 1`, `touch ${begun}; sleep 1`);
+    const module = fileURLToPath(new URL('../../src/hosts/accelerator.ts', import.meta.url));
+    const script = `(await import('${module}')).probeAccelerator('${hangs}', '${join(root, 'cache')}')`;
+    const child = spawn(process.execPath, ['--conditions=source', '--input-type=module', '-e', script], {
+      env: { ...process.env, TMPDIR: join(root, 'tmp') },
+      stdio: 'ignore',
+    });
+    await expect.poll(() => existsSync(begun), { timeout: 8000 }).toBe(true);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(await readdir(join(root, 'tmp'))).toEqual([]);
+    expect(await readdir(join(root, 'cache'))).toEqual(['probe-firmware']);
+  }, 20_000);
 });
 
 describe('what the probes print', () => {

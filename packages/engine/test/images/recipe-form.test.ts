@@ -40,6 +40,12 @@ describe('a recipe', () => {
     expect(recipe).toMatchObject({ packages: [], files: [], run: [], sizeMib: 512, minMemoryMib: 64 });
   });
 
+  test('with ssh says so, and without says nothing, so that its image stays the same', async () => {
+    const form = (ssh: boolean) => normaliseRecipe(RecipeFile.parse({ name: 'a', from: 'micro', ssh }), noSource);
+    expect(await form(true)).toMatchObject({ ssh: true });
+    expect(await form(false)).not.toHaveProperty('ssh');
+  });
+
   test.each([
     ['another base', { from: 'debian' }, /from: micro/],
     ['an option for apt', { packages: ['-o=x'] }, /not a package/],

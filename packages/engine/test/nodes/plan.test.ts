@@ -1,8 +1,9 @@
 import { NodeSpec, type NodeSpecInput, type Vm } from '@skerry/api';
-import fc from 'fast-check';
+import * as fc from '@skerry/testkit/properties';
 import { describe, expect, test } from 'vitest';
 import { newVmStatus } from '../../src/vms/model.ts';
 import {
+  changedSpec,
   changeOf,
   dependentsOf,
   nodeState,
@@ -39,7 +40,7 @@ function facts(declared: NodeSpec, names: string[], state: Vm['status']['state']
   return {
     vms: new Map(names.map((name) => [name, vmOf('shop', name, declared, state)])),
     imageDigests: new Map([['micro', 'digest-1']]),
-    networks: new Set(['default']),
+    networks: new Map([['default', []]]),
   };
 }
 
@@ -47,7 +48,7 @@ const two = spec({ web: { ...base, dependsOn: [{ vm: 'db' }] }, db: base });
 
 describe('planUp', () => {
   test('makes everything of a node that is not there, dependencies first', () => {
-    const none: NodeFacts = { vms: new Map(), imageDigests: new Map(), networks: new Set() };
+    const none: NodeFacts = { vms: new Map(), imageDigests: new Map(), networks: new Map() };
     expect(planUp('shop', two, none).map(({ action, name }) => `${action} ${name}`)).toEqual([
       'build micro',
       'create shop-default',
@@ -60,6 +61,27 @@ describe('planUp', () => {
 
   test('keeps what is as declared', () => {
     expect(planUp('shop', two, facts(two, ['web', 'db'])).map((step) => step.action)).toEqual(['keep', 'keep']);
+  });
+
+  test('changes networks in place, and takes away those that are no longer declared', () => {
+    const there = facts(two, ['web', 'db']);
+    const networks = new Map([['default', ['acl', 'forwards']]]);
+    expect(planUp('shop', two, { ...there, networks })[0]).toEqual({
+      action: 'update',
+      kind: 'network',
+      name: 'shop-default',
+      why: 'acl, forwards changed',
+    });
+    const before = NodeSpec.parse({ ...two, networks: { default: {}, old: {} } });
+    expect(planUp('shop', two, { ...there, before }).filter(({ kind }) => kind === 'network')).toEqual([
+      { action: 'delete', kind: 'network', name: 'shop-old', why: 'no longer declared' },
+    ]);
+  });
+
+  test('a router, or a route, is what a VM starts anew for', () => {
+    const routed = spec({ web: { ...base, role: 'router', routes: [{ to: '10.0.0.0/8', via: '10.213.0.9' }] } });
+    const [step] = planUp('shop', routed, facts(spec({ web: base }), ['web']));
+    expect(step).toMatchObject({ action: 'restart', name: 'shop/web', why: 'role, routes changed' });
   });
 
   test('starts what has stopped, and says so', () => {
@@ -86,6 +108,7 @@ describe('changeOf', () => {
     [{ memoryMib: 256 }, 'restart'],
     [{ env: { A: '1' } }, 'restart'],
     [{ command: ['sleep', '1'] }, 'restart'],
+    [{ shares: [{ hostPath: '/src', guestPath: '/mnt/src' }] }, 'restart'],
     [{ health: { kind: 'tcp', port: 80 } }, 'update'],
     [{ forwards: [{ hostPort: 8080, guestPort: 80 }] }, 'update'],
     [{ diskMib: 1024 }, 'replace'],
@@ -96,6 +119,19 @@ describe('changeOf', () => {
 
   test('an image that was built anew replaces the VM', () => {
     expect(changeOf(wanted({}), actual, 'digest-2')).toMatchObject({ action: 'replace' });
+  });
+
+  test('NICs that were added by hand are left alone, also when something else is changed', () => {
+    const byHand = { network: 'lab', index: 1 };
+    const before = { ...actual, spec: { ...actual.spec, nics: [...actual.spec.nics, byHand] } };
+    expect(changeOf(wanted({}), before, 'digest-1')).toEqual({ action: 'keep' });
+    expect(changeOf(wanted({ memoryMib: 256 }), before, 'digest-1').action).toBe('restart');
+    expect(changedSpec(wanted({ memoryMib: 256 }), before.spec)).toMatchObject({
+      memoryMib: 256,
+      nics: [{ network: 'shop-default' }, byHand],
+      power: 'running',
+    });
+    expect(changeOf(wanted({ nics: [{ network: 'other' }] }), before, 'digest-1').action).toBe('replace');
   });
 
   test('the order in which a file names things is no difference', () => {

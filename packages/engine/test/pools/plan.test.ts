@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from '@skerry/testkit/properties';
 import { VmSpec, type VmSpecInput } from '@skerry/api';
 import { describe, expect, it } from 'vitest';
 import {
@@ -20,6 +20,7 @@ const boot = (change: { digest?: string; env?: Record<string, string>; kernelPat
     patched: true,
     machine: 'microvm',
   },
+  kernelMinMemoryMib: 48,
   image: {
     digest: change.digest ?? 'sha256:aa',
     disk: { path: '/i/aa', format: 'qcow2', readonly: true },
@@ -59,6 +60,7 @@ describe('isPoolable', () => {
     ['boots', { cold: true }],
     ['has a disk of another size', { diskMib: 512 }],
     ['names its kernel', { kernel: 'micro' }],
+    ['has a directory of the host', { shares: [{ hostPath: '/src', guestPath: '/mnt/src' }] }],
     ['has no NIC', { nics: [] }],
     ['has two', { nics: [{ network: 'a' }, { network: 'b' }] }],
   ])('leaves out one that %s', (_, change) => {

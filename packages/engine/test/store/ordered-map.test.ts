@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from '@skerry/testkit/properties';
 import { expect, test } from 'vitest';
 import { OrderedMap } from '../../src/store/ordered-map.ts';
 

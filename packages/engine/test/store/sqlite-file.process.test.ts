@@ -222,3 +222,25 @@ test('a watcher that is too slow is told so; one whose keys did not change is no
 function put(key: string, value: string): { type: 'put'; key: string; value: string } {
   return { type: 'put', key, value };
 }
+
+test('a copy is made while it is written to: whole, for its owner only, and what goes wrong harms the copy only', async () => {
+  const path = await stores.path();
+  const store = await stores.open({ path });
+  const put = (id: number) => store.txn({ then: [{ type: 'put', key: `/k/${id}`, value: `v${id}` }] });
+  await Promise.all([1, 2, 3].map(put));
+  const later = Promise.all(Array.from({ length: 200 }, (_, index) => put(index + 4)));
+  const to = `${path}.copy`;
+  await store.copyTo(to);
+  await later;
+  expect((await stat(to)).mode & 0o777).toBe(0o600);
+  const copy = await stores.open({ path: to });
+  const { entries } = await copy.range({ prefix: '/k/' });
+  expect(entries.length).toBeGreaterThanOrEqual(3);
+  for (const { key, value } of entries) expect(value).toBe(`v${key.slice(3)}`);
+
+  await expect(store.copyTo(to)).rejects.toMatchObject({ code: 'conflict' });
+  await expect(store.copyTo('/proc/nothing')).rejects.toMatchObject({ code: 'refused' });
+  await put(1000);
+  await store.close();
+  await expect(store.copyTo(`${path}.late`)).rejects.toMatchObject({ code: 'unavailable' });
+});

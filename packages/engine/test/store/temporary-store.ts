@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openSqliteStore, type SqliteStoreOptions, type Store } from '../../src/store/index.ts';
+import { openSqliteStore, type FileStore, type SqliteStoreOptions } from '../../src/store/index.ts';
 
 /** Directories and stores of one test file, all gone after it. */
 export class TemporaryStores implements AsyncDisposable {
@@ -13,7 +13,7 @@ export class TemporaryStores implements AsyncDisposable {
     return join(dir, 'state', 'store.db');
   }
 
-  async open(options: Partial<SqliteStoreOptions> = {}): Promise<Store> {
+  async open(options: Partial<SqliteStoreOptions> = {}): Promise<FileStore> {
     return this.#stack.use(await openSqliteStore({ path: options.path ?? (await this.path()), ...options }));
   }
 

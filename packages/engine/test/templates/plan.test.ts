@@ -1,9 +1,10 @@
-import fc from 'fast-check';
+import * as fc from '@skerry/testkit/properties';
 import { describe, expect, it } from 'vitest';
 import {
   cloneLaunch,
   mountsRoot,
   planEviction,
+  shapeOf,
   templateLaunch,
   templateMac,
   type Evictable,
@@ -21,7 +22,11 @@ describe('templateLaunch', () => {
       dir: '/data/vms/db',
       runtimeDir: '/run/v/db',
       disks: [{ ...overlay(), path: '/data/vms/db/disk.qcow2' }],
-      nics: [nic(4), { ...nic(5), socketName: 'nic1' }].map((each, index) => ({ ...each, socketName: `nic${index}` })),
+      // One of the two on a bridge: what is behind a device is no part of it.
+      nics: [
+        { ...nic(4), socketName: 'nic0' },
+        { ...nic(5), socketName: 'nic1', tap: { name: 'skmaint0123456', vhost: false } },
+      ],
       isolation: { uid: 720_005 },
     });
     expect(templateLaunch(db, [2 ** 30], PLACE)).toEqual(templateLaunch(web, [2 ** 30], PLACE));
@@ -34,6 +39,17 @@ describe('templateLaunch', () => {
     expect(template.disks).toHaveLength(clone.disks.length);
     expect(clone.nics.map(({ mac }) => mac)).toEqual(template.nics.map(({ mac }) => mac));
     expect(template.reclaimsMemory || clone.reclaimsMemory).toBe(false);
+  });
+
+  it('has a device for each shared directory, whatever that is, and nothing behind it', () => {
+    const launch = launchOf({ shares: [{ path: '/home/ada/src', readonly: false }] });
+    const other = launchOf({ shares: [{ path: '/srv', readonly: true }] });
+    const template = templateLaunch(launch, [], PLACE);
+    expect(template).toEqual(templateLaunch(other, [], PLACE));
+    expect(template.shares).toEqual([{ path: '/run/t/0123/empty', readonly: true }]);
+    expect(cloneLaunch(launch, PLACE.keeperPath).shares).toEqual(launch.shares);
+    // Another machine than one without: neither makes the other's template stale.
+    expect(shapeOf(launch)).not.toEqual(shapeOf(launchOf()));
   });
 
   it('has the disk that it mounts where a clone has its own', () => {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { HostUsage, type Vm } from '@skerry/api';
+import { noCounts } from '@skerry/switch';
 import { vmOf } from '@skerry/testkit/contract-server';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { UsageService } from '../../src/usage/index.ts';
@@ -28,6 +29,7 @@ const port = (id: string, receivedBytes: number, sentBytes: number) => ({
   queueDrops: 0,
   unconnectedDrops: 0,
   drops: {},
+  impaired: { out: noCounts(), in: noCounts() },
 });
 const nothing = {
   switchStats: async () => undefined,

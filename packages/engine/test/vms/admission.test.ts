@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from '@skerry/testkit/properties';
 import { SkerryError } from '@skerry/api';
 import { describe, expect, it } from 'vitest';
 import { budgetOf, memoryAsk, OVERHEAD_MIB, planAdmission, takeableMib } from '../../src/vms/admission-plan.ts';

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HealthCheck, type VmHealth } from '@skerry/api';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { AgentClient } from '../../src/vms/agent/index.ts';
-import { watchHealth } from '../../src/vms/health.ts';
+import { eagerMs, watchHealth } from '../../src/vms/health.ts';
 import { startAgent, until, type RealAgent } from './agent/real-agent.ts';
 
 /** The checks go through the real agent; a file says what the checked command ends with. */
@@ -16,6 +16,13 @@ beforeAll(async () => {
   client = await agent.connect();
 });
 afterAll(() => agent[Symbol.asyncDispose]());
+
+test('one that starts is asked again soon, and less often the longer it takes', () => {
+  const asked = (intervalMs: number) => [0, 100, 1000, 20_000].map((sinceMs) => eagerMs(sinceMs, { intervalMs }));
+  expect(asked(10_000)).toEqual([20, 20, 50, 1000]);
+  expect(asked(500)).toEqual([20, 20, 50, 500]);
+  expect(asked(10)).toEqual([10, 10, 10, 10]);
+});
 
 test('while it starts the reason is told when it changes, and not at every round', async () => {
   const file = join(agent.dir, 'code');

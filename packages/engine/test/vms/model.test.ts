@@ -1,9 +1,16 @@
 import { Power, VmSpec, VmState, type VmStatus } from '@skerry/api';
-import fc from 'fast-check';
+import * as fc from '@skerry/testkit/properties';
 import { describe, expect, test } from 'vitest';
 import type { MachineExit } from '../../src/hypervisors/index.ts';
 import { exitOf } from '../../src/vms/exits.ts';
-import { endedStatus, newVmStatus, nextStep, runningStatus, withHealth } from '../../src/vms/model.ts';
+import {
+  endedStatus,
+  newVmStatus,
+  nextStep,
+  runningStatus,
+  withHealth,
+  withoutHealthPhase,
+} from '../../src/vms/model.ts';
 
 const spec = (change: Partial<VmSpec>): VmSpec => ({
   ...VmSpec.parse({ image: 'micro', cpus: 1, memoryMib: 128 }),
@@ -102,13 +109,38 @@ test('an adopted VM has no agent until it has answered this daemon', () => {
 
 test('why a VM is still starting is told, but not too late', () => {
   const starting = status({ state: 'running', health: 'starting' });
-  const told = withHealth(starting, 'starting', 'refused');
+  const now = new Date();
+  const told = withHealth(starting, 'starting', 'refused', now);
   expect(told).toMatchObject({ health: 'starting', healthMessage: 'refused' });
-  const healthy = withHealth(told, 'healthy', undefined);
+  const healthy = withHealth(told, 'healthy', undefined, now);
   expect(healthy).toEqual({ ...starting, health: 'healthy' });
-  expect(withHealth(healthy, 'starting', 'refused')).toEqual(healthy);
+  expect(withHealth(healthy, 'starting', 'refused', now)).toEqual(healthy);
   const stopped = status({ state: 'stopped' });
-  expect(withHealth(stopped, 'unhealthy', 'refused')).toEqual(stopped);
+  expect(withHealth(stopped, 'unhealthy', 'refused', now)).toEqual(stopped);
+});
+
+test('that a VM is well for the first time is the last phase of its start', () => {
+  const at = '2026-11-21T10:00:00.000Z';
+  const start = {
+    ...{ how: 'clone' as const, at, totalMs: 120.5, kernel: 'micro' as const, accelerator: 'tcg' as const },
+    ...{ machine: 'microvm', phases: [{ name: 'spawn', ms: 120.5 }] },
+  };
+  const later = (ms: number): Date => new Date(Date.parse(at) + ms);
+  const awaited = { ...start, awaitsHealth: true };
+  const starting = status({ state: 'running', health: 'starting', start: awaited });
+  const healthy = withHealth(starting, 'healthy', undefined, later(200));
+  expect(healthy.start).toEqual({
+    ...start,
+    totalMs: 200,
+    phases: [...start.phases, { name: 'health', ms: 79.5 }],
+  });
+  const again = withHealth(withHealth(healthy, 'unhealthy', 'refused', later(900)), 'healthy', undefined, later(1000));
+  expect(again.start).toEqual(healthy.start);
+  expect(withHealth(starting, 'unhealthy', 'refused', later(200)).start).toEqual(awaited);
+  expect(withHealth(starting, 'healthy', undefined, later(3_600_000)).start).toEqual(start);
+  // Its check was given later.
+  const given = status({ state: 'running', health: 'starting', start: withoutHealthPhase(awaited) });
+  expect(withHealth(given, 'healthy', undefined, later(200))).toEqual({ ...given, start, health: 'healthy' });
 });
 
 test('an ended VM has no process, agent or health left', () => {

@@ -1,6 +1,16 @@
-export { handOver, waitSealed, type Handed } from './keeper.ts';
-export { planJail, type JailFile, type JailHost, type JailSpec, type KeptObject, type RlimitName } from './plan.ts';
+export { handOver, keptBytes, waitSealed, type Handed } from './keeper.ts';
+export {
+  planJail,
+  SERVED_AT,
+  type JailFile,
+  type JailHost,
+  type JailSpec,
+  type KeptObject,
+  type RlimitName,
+} from './plan.ts';
 export { findJailHost, killJailed, launchJail } from './launch.ts';
+export { checkShare } from './share.ts';
+export { SpareJail } from './spare.ts';
 export {
   describeEnd,
   inspectJail,

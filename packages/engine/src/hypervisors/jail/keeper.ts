@@ -6,15 +6,16 @@ import type { JailHost, KeptObject } from './plan.ts';
 
 /** What is done with descriptors, which Node can not pass: see native/vmjail/keeper.c and handover.c. */
 
-/** A descriptor for a QEMU that runs. `new`: a file that is made, and must not be there. */
+/** A descriptor for a QEMU that runs. `new`: a file that is made, to write, and must not be there. */
 export type Handed =
   | { readonly name: string; readonly path: string; readonly mode: 'r' | 'rw' | 'new' }
   /** An object of a supervisor whose child runs, made empty: to write. */
   | { readonly name: string; readonly kept: KeptObject }
   /** Into a descriptor set, which block nodes open as /dev/fdset/N. */
-  | { readonly set: number; readonly path: string; readonly mode: 'r' | 'rw' };
+  | { readonly set: number; readonly path: string; readonly mode: 'r' | 'rw' | 'new' };
 
 const HANDOVER_TIMEOUT_MS = 30_000;
+const MEASURE_TIMEOUT_MS = 1000;
 
 /**
  * Hands descriptors to a QEMU and gives it commands that use them, over a monitor of its own.
@@ -80,6 +81,11 @@ export async function waitSealed(
     details: { keepPath },
     cause: problem,
   });
+}
+
+/** How many bytes each of its objects takes by now; nothing of one that does not answer, or is not sealed. */
+export async function keptBytes(keepPath: string): Promise<Readonly<Record<string, number>>> {
+  return waitSealed(keepPath, () => undefined, { timeoutMs: MEASURE_TIMEOUT_MS }).catch(() => ({}));
 }
 
 function handedOption(handed: Handed): [string, string] {

@@ -4,6 +4,8 @@ import { constants } from 'node:os';
 import { SkerryError, type ErrorCode } from '@skerry/api';
 import { nativePath, start } from '../../hosts/index.ts';
 import { planJail, type JailHost, type JailSpec } from './plan.ts';
+import { shareRefusal } from './share.ts';
+import type { SpareJail } from './spare.ts';
 import { inspectJail, isAlive, parsePid, watchExit, type JailEnd, type JailProcess } from './state.ts';
 
 const BUILT_PATH = nativePath('vmjail');
@@ -37,13 +39,18 @@ export async function findJailHost(env: NodeJS.ProcessEnv = process.env, vmjailP
 export async function launchJail(
   spec: JailSpec,
   host: JailHost,
-  options: { readonly signal?: AbortSignal | undefined } = {},
+  options: { readonly signal?: AbortSignal | undefined; readonly spare?: SpareJail | undefined } = {},
 ): Promise<JailProcess> {
   options.signal?.throwIfAborted();
-  const child = await start(planJail(spec, host), {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    ...(host.env === undefined ? {} : { env: host.env }),
-  });
+  const argv = planJail(spec, host);
+  const [command, ...args] = argv;
+  const waiting = command === host.vmjailPath ? options.spare?.take(args) : undefined;
+  const child =
+    waiting ??
+    (await start(argv, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...(host.env === undefined ? {} : { env: host.env }),
+    }));
   let ended: 'timeout' | 'cancelled' | undefined;
   // SIGTERM reaches vmjail once it supervises: it ends the child and takes everything back.
   const end = (why: 'timeout' | 'cancelled'): void => {
@@ -137,6 +144,20 @@ function classify(step: string, errno: number, spec: JailSpec): { code: ErrorCod
   if (step === 'take') {
     return { code: 'unavailable', remedy: 'The template has gone: start the VM again; it makes a new one, or boots.' };
   }
+  if (step === 'policy' || step === 'label') {
+    return {
+      code: 'refused',
+      remedy: 'The profile or label of the VM was not accepted: `skerry host doctor` and `journalctl -k` say more.',
+    };
+  }
+  if (step === 'tap' && errno === ENOENT) {
+    return { code: 'unsupported', remedy: 'Load the module: modprobe tun. Or use a network of the user datapath.' };
+  }
+  if (step === 'tap' && errno === EBUSY) {
+    return { code: 'in-use', remedy: 'Delete the interface of that name: somebody else has made it.' };
+  }
+  const share = shareRefusal(step, errno);
+  if (share !== undefined) return share;
   if (errno === EADDRINUSE) return { code: 'in-use', remedy: 'End the process that listens there.' };
   if (errno === ENOSPC) return { code: 'no-space', remedy: `Free room on the disk that holds ${spec.dir}.` };
   if (errno === EPERM || errno === EACCES) {

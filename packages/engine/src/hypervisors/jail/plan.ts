@@ -1,5 +1,8 @@
 import type { Argv } from '../../hosts/index.ts';
 
+/** Where a server's directory lies in its own namespace (native/vmjail/server.c). */
+export const SERVED_AT = '/mnt';
+
 /** How vmjail hands a file to the child: read, read and write, or append (made with mode 0600 if it is missing). */
 export interface JailFile {
   readonly path: string;
@@ -39,9 +42,27 @@ export interface JailSpec {
   readonly nice?: number | undefined;
   /** False: its memory is never backed by transparent huge pages, of which a little that is used takes 2 MiB. */
   readonly hugePages?: boolean | undefined;
+  /** What the kernel's own policies know it as: a profile that is loaded, or contexts. */
+  readonly policy?:
+    | { readonly apparmor: string; readonly serverApparmor?: string | undefined }
+    | { readonly selinux: { readonly process: string; readonly own: string; readonly read: string } }
+    | undefined;
+  /** What of the confinement was found not to be had, before the start: told with what vmjail finds. */
+  readonly warnings?: readonly string[] | undefined;
   /** Name -> path (at most 107 bytes) of a unix socket: 0600, the owner's, already listening. */
   readonly listen?: Readonly<Record<string, string>> | undefined;
   readonly open?: Readonly<Record<string, JailFile>> | undefined;
+  /** Name -> directory of the host, of which the child gets a descriptor: it may do there what its owner may, and no more. */
+  readonly share?: Readonly<Record<string, { readonly path: string; readonly readonly: boolean }>> | undefined;
+  /**
+   * Name -> directory of the host that a `server` of its own gives: the child gets a socket that is connected to that. Each has
+   * namespaces of its own, ends with the child, and the child with it.
+   */
+  readonly served?: Readonly<Record<string, { readonly path: string; readonly readonly: boolean }>> | undefined;
+  /** Command of those servers, which find the directory at `SERVED_AT`; `--fd=N` is added, the socket to listen on. */
+  readonly server?: Argv | undefined;
+  /** Name -> interface `sk...`: a tap that is made, down, in our network namespace, and goes with the child. Needs root. */
+  readonly taps?: Readonly<Record<string, string>> | undefined;
   /** Name -> size in bytes of a memory object: see `keepPath`. */
   readonly objects?: Readonly<Record<string, number>> | undefined;
   /**
@@ -77,8 +98,15 @@ export function planJail(spec: JailSpec, host: JailHost): Argv {
   for (const [name, value] of Object.entries(spec.rlimits ?? {})) jail.push('--rlimit', `${name}=${value}`);
   if (spec.nice !== undefined) jail.push('--nice', String(spec.nice));
   if (spec.hugePages === false) jail.push('--huge-pages', '0');
+  jail.push(...policyOptions(spec));
   for (const [name, path] of Object.entries(spec.listen ?? {})) jail.push('--listen', `${name}=${path}`);
   for (const [name, file] of Object.entries(spec.open ?? {})) jail.push('--open', `${name}=${file.path}:${file.mode}`);
+  for (const [name, { path, readonly }] of Object.entries(spec.share ?? {}))
+    jail.push('--share', `${name}=${path}:${readonly ? 'ro' : 'rw'}`);
+  for (const [name, { path, readonly }] of Object.entries(spec.served ?? {}))
+    jail.push('--served', `${name}=${path}:${readonly ? 'ro' : 'rw'}`);
+  for (const argument of spec.server ?? []) jail.push('--server', argument);
+  for (const [name, tap] of Object.entries(spec.taps ?? {})) jail.push('--tap', `${name}=${tap}`);
   for (const [name, bytes] of Object.entries(spec.objects ?? {})) jail.push('--object', `${name}=${bytes}`);
   for (const [name, { keepPath, object }] of Object.entries(spec.take ?? {}))
     jail.push('--take', `${name}=${keepPath}:${object}`);
@@ -91,6 +119,18 @@ export function planJail(spec: JailSpec, host: JailHost): Argv {
     ...spec.command,
   ];
   return [command as string, ...args];
+}
+
+function policyOptions({ policy, warnings = [] }: JailSpec): string[] {
+  const told = warnings.flatMap((warning) => ['--warning', warning]);
+  if (policy === undefined) return told;
+  if ('apparmor' in policy) {
+    const { apparmor, serverApparmor } = policy;
+    const server = serverApparmor === undefined ? [] : ['--server-apparmor', serverApparmor];
+    return ['--apparmor', apparmor, ...server, ...told];
+  }
+  const { process, own, read } = policy.selinux;
+  return ['--selinux', process, '--selinux-own', own, '--selinux-read', read, ...told];
 }
 
 function groupOptions(spec: JailSpec, host: JailHost): string[] {

@@ -31,6 +31,8 @@ export interface JailExit {
   readonly maxRssKib: number;
   /** The last 2 KiB of its output. */
   readonly stderrTail: string;
+  /** The kernel has killed it, because its control group had reached its limit. */
+  readonly ranOutOfMemory?: boolean | undefined;
 }
 
 export type JailEnd =
@@ -73,7 +75,7 @@ export function parsePid(value: unknown): JailProcess | undefined {
  */
 export async function readExit(dir: string): Promise<JailExit | undefined> {
   const value = await readJson(join(dir, 'exit.json'));
-  const { version, pid, startTime, code, signal, startedAt, endedAt, maxRssKib, stderrTail } = value;
+  const { version, pid, startTime, code, signal, startedAt, endedAt, maxRssKib, stderrTail, ranOutOfMemory } = value;
   if (typeof version === 'number' && version > 1) {
     throw new SkerryError('unsupported', `${join(dir, 'exit.json')} has version ${version}; this Skerry knows 1`, {
       remedy: 'A newer Skerry wrote it: upgrade this one.',
@@ -91,6 +93,7 @@ export async function readExit(dir: string): Promise<JailExit | undefined> {
     endedAtMs: endedAt,
     maxRssKib: typeof maxRssKib === 'number' ? maxRssKib : 0,
     stderrTail: typeof stderrTail === 'string' ? stderrTail : '',
+    ...(ranOutOfMemory === true ? { ranOutOfMemory } : {}),
   };
 }
 
@@ -144,7 +147,8 @@ export async function watchExit(dir: string, signal?: AbortSignal): Promise<Jail
 export function describeEnd(end: JailEnd): string {
   if (end.cause === 'supervisor-killed') return 'its supervisor (vmjail) was killed, and the VM with it';
   if (end.cause === 'host-restarted') return 'the host was restarted';
-  const { code, signal, stderrTail } = end.exit;
+  const { code, signal, stderrTail, ranOutOfMemory } = end.exit;
+  if (ranOutOfMemory === true) return 'the host ended it, for it took more memory than its control group may have';
   const how = signal === null ? `it ended with exit code ${code}` : `it was killed by ${signal}`;
   const last = stderrTail.trimEnd().split('\n').at(-1) ?? '';
   return last === '' ? how : `${how}: ${last}`;

@@ -1,13 +1,17 @@
 import { SkerryError } from '@skerry/api';
-import type { VmLaunch } from '../contract.ts';
+import type { LaunchShare, LaunchTap, StateLayout, VmLaunch } from '../contract.ts';
 import { diskNodes } from './disks.ts';
+import { NO_FEATURES, type QemuFeatures } from './features.ts';
 import { kernelArgs } from './kernel-args.ts';
 import { Descriptors, vmPaths, type QemuPlan } from './plan.ts';
+import { hasVirtiofs, shareDevice } from './share-plan.ts';
 
 /** What of the host the arguments depend on. */
 export interface QemuHost {
   /** Name or path of the binary. */
   readonly binary: string;
+  /** Default: those of QEMU 7.2. */
+  readonly features?: QemuFeatures | undefined;
 }
 
 /** A microvm without ACPI has eight virtio-mmio transports; three are the serial ports, the RNG and the balloon. */
@@ -26,21 +30,26 @@ export function qemuPlan(launch: VmLaunch, host: QemuHost): QemuPlan {
   const paths = vmPaths(launch);
   const args = [
     ...machineArgs(launch),
-    ...memoryArgs(launch, descriptors),
+    ...memoryArgs(launch, descriptors, host.features ?? NO_FEATURES),
     ...kernelImageArgs(launch, descriptors),
     ...monitorArgs('qmp', descriptors.socket('qmp', paths.qmp)),
     ...monitorArgs('cut', descriptors.socket('cut', paths.cut)),
     ...serialArgs(launch, descriptors),
     ...rngArgs(launch),
     ...balloonArgs(launch),
+    ...generationArgs(launch),
     ...launch.disks.flatMap((disk, index) => diskArgs(launch, disk, index, descriptors)),
     ...launch.nics.flatMap((nic, index) => nicArgs(launch, nic, index, descriptors)),
+    ...(launch.shares ?? []).flatMap((share, index) => shareArgs(launch, share, index, descriptors)),
   ];
   return {
     // Descriptor sets must exist before the arguments that use them.
     argv: [host.binary, ...BASE_ARGS, ...descriptors.fdsetArgs, ...args],
     listen: descriptors.listen,
     open: descriptors.open,
+    share: descriptors.share,
+    served: descriptors.servedDirectories,
+    taps: descriptors.taps,
     objects: descriptors.objects,
     keepPath: launch.origin?.kind === 'template' ? launch.origin.keeperPath : undefined,
     take: descriptors.take,
@@ -69,18 +78,28 @@ const INCOMING: readonly string[] = [
   'migration.announce-rounds=0',
 ];
 
-function requireRoom({ kernel, disks, nics }: VmLaunch): void {
+function requireRoom({ kernel, disks, nics, shares = [] }: VmLaunch): void {
   const max = kernel.machine === 'microvm' ? MAX_MICROVM_DEVICES : MAX_Q35_DEVICES;
-  if (disks.length + nics.length <= max) return;
+  const wanted = disks.length + nics.length + shares.length;
+  if (wanted <= max) return;
   throw new SkerryError(
     'unsupported',
-    `A ${kernel.machine} machine has room for ${max} disks and NICs together, not for ${disks.length + nics.length}`,
+    `A ${kernel.machine} machine has room for ${max} disks, NICs and shares together, not for ${wanted}`,
     {
-      remedy: 'Ask for fewer NICs, or for the kernel `distro`, whose machine has more room.',
-      details: { disks: disks.length, nics: nics.length, max },
+      remedy:
+        shares.length > 0
+          ? 'Share fewer directories: one that holds the others, for example.'
+          : 'Ask for fewer NICs, or for the kernel `distro`, whose machine has more room.',
+      details: { disks: disks.length, nics: nics.length, shares: shares.length, max },
     },
   );
 }
+
+/**
+ * Of translated code, thrown away when it is full. QEMU's own limit is 1 GiB (DEFAULT_CODE_GEN_BUFFER_SIZE in tcg/region.c), more
+ * than a VM's control group has: some hundred commands of a guest were enough to have it killed.
+ */
+const TRANSLATIONS_MIB = 128;
 
 function machineArgs(launch: VmLaunch): string[] {
   const { id, name, kernel, accelerator, cpus, memoryMib } = launch;
@@ -96,7 +115,9 @@ function machineArgs(launch: VmLaunch): string[] {
     '-uuid',
     id,
     '-machine',
-    [...machine, `accel=${accelerator}`, 'memory-backend=mem'].join(','),
+    [...machine, 'memory-backend=mem'].join(','),
+    '-accel',
+    accelerator === 'kvm' ? 'kvm' : `tcg,tb-size=${TRANSLATIONS_MIB}`,
     '-cpu',
     // Emulated, the string instructions behind these two flags are slower than the loops they replace.
     accelerator === 'kvm' ? 'host' : 'max,-erms,-fsrm',
@@ -108,35 +129,55 @@ function machineArgs(launch: VmLaunch): string[] {
 }
 
 /** Memory, and the state that a machine goes on from. Always of one name, by which a saved one finds its place. */
-function memoryArgs({ origin, memoryMib }: VmLaunch, descriptors: Descriptors): string[] {
+function memoryArgs(launch: VmLaunch, descriptors: Descriptors, features: QemuFeatures): string[] {
+  const { origin, memoryMib } = launch;
   const size = `size=${memoryMib}M`;
+  if (hasVirtiofs(launch.shares)) return sharedMemoryArgs(launch, size);
   const own = ['-object', `memory-backend-ram,id=mem,${size}`];
   if (origin === undefined) return own;
-  const incoming = (state: string): string[] => ['-incoming', `fd:${state}`];
-  if (origin.kind === 'saved') return [...own, ...INCOMING, ...incoming(descriptors.number('state', origin.statePath))];
-  const object = (descriptor: string, share: 'on' | 'off'): string[] => [
+  if (origin.kind === 'saved') return [...own, ...INCOMING, ...fromFile(origin.statePath, origin.layout, descriptors)];
+  const object = (descriptor: string, how: string): string[] => [
     '-object',
-    `memory-backend-file,id=mem,${size},mem-path=/proc/self/fd/${descriptor},share=${share}`,
+    `memory-backend-file,id=mem,${size},mem-path=/proc/self/fd/${descriptor},${how}`,
   ];
   if (origin.kind === 'template') {
     const memory = descriptors.object('memory', memoryMib * 2 ** 20);
     descriptors.object('devices', 0);
     return [
-      ...object(memory, 'on'),
+      ...object(memory, 'share=on'),
       ...INCOMING,
-      ...(origin.statePath === undefined ? [] : incoming(descriptors.number('state', origin.statePath))),
+      ...(origin.statePath === undefined ? [] : fromFile(origin.statePath, origin.layout, descriptors)),
     ];
   }
   descriptors.taken('devices', origin.keeperPath);
   return [
     // A mapping of its own: what it writes stays its own, and the kernel refuses to write a sealed object anyway.
-    ...object(descriptors.taken('memory', origin.keeperPath), 'off'),
+    ...object(
+      descriptors.taken('memory', origin.keeperPath),
+      features.readOnlyBacking ? 'share=off,readonly=on,rom=off' : 'share=off',
+    ),
     ...INCOMING,
     // Deferred: QEMU has no option that says that the shared memory is not in the state.
     '-incoming',
     'defer',
     ...(origin.paused === true ? ['-S'] : []),
   ];
+}
+
+/** For servers of directories, which read and write the guest's queues themselves. */
+function sharedMemoryArgs({ origin, kernel }: VmLaunch, size: string): string[] {
+  if (origin !== undefined) throw new SkerryError('internal', 'A VM with virtiofs goes on from no memory: it boots');
+  return [
+    '-object',
+    `memory-backend-memfd,id=mem,${size},share=on`,
+    // Such servers know no other devices than those of virtio 1 (libvhost-user: "virtio legacy devices aren't supported").
+    ...(kernel.machine === 'microvm' ? ['-global', 'virtio-mmio.force-legacy=false'] : []),
+  ];
+}
+
+function fromFile(path: string, layout: StateLayout | undefined, descriptors: Descriptors): string[] {
+  if (layout !== 'mapped') return ['-incoming', `fd:${descriptors.number('state', path)}`];
+  return ['-global', 'migration.mapped-ram=on', '-incoming', `file:${descriptors.file('state', path, 'r')}`];
 }
 
 function kernelImageArgs(launch: VmLaunch, descriptors: Descriptors): string[] {
@@ -191,6 +232,11 @@ function balloonArgs(launch: VmLaunch): string[] {
   return ['-device', virtio(launch, 'balloon', 'id=balloon', ...reporting, 'deflate-on-oom=on')];
 }
 
+/** Found by ACPI, which a microvm does not have (docs/specs/vmgenid.rst): there the agent alone tells the kernel. */
+function generationArgs({ kernel, generation = 'auto' }: VmLaunch): string[] {
+  return kernel.machine === 'q35' ? ['-device', `vmgenid,id=genid,guid=${generation}`] : [];
+}
+
 function diskArgs(
   launch: VmLaunch,
   disk: VmLaunch['disks'][number],
@@ -207,20 +253,42 @@ function diskArgs(
 
 function nicArgs(launch: VmLaunch, nic: VmLaunch['nics'][number], index: number, descriptors: Descriptors): string[] {
   const name = `nic${index}`;
-  const socket = descriptors.socket(name, vmPaths(launch).nic(nic.socketName));
+  // guest_announce: with `announce-rounds=0` QEMU 7.2 frees the device's announce timer when it takes memory over, and ends by
+  // SIGSEGV when the guest powers off and resets the device (virtio_net_reset, timer_del of NULL).
   // An option ROM is for booting from the network, and another package to install.
   const rom = launch.kernel.machine === 'q35' ? ['romfile='] : [];
   return [
     '-netdev',
-    `stream,id=${name},server=on,addr.type=fd,addr.str=${socket}`,
+    nic.tap === undefined
+      ? `stream,id=${name},server=on,addr.type=fd,addr.str=${descriptors.socket(name, vmPaths(launch).nic(nic.socketName))}`
+      : tapBackend(name, nic.tap, descriptors),
     '-device',
-    virtio(launch, 'net', `netdev=${name}`, `id=eth${index}`, `mac=${nic.mac}`, ...rom),
+    virtio(launch, 'net', `netdev=${name}`, `id=eth${index}`, `mac=${nic.mac}`, 'guest_announce=off', ...rom),
+  ];
+}
+
+/** No part of the device: a clone with a tap goes on from a template with a socket, for it may use less than its tap can. */
+function tapBackend(name: string, { name: interfaceName, vhost }: LaunchTap, descriptors: Descriptors): string {
+  const backend = `tap,id=${name},fd=${descriptors.tapDevice(name, interfaceName)}`;
+  return vhost ? `${backend},vhost=on,vhostfd=${descriptors.device(`vhost${name}`, '/dev/vhost-net')}` : backend;
+}
+
+function shareArgs(launch: VmLaunch, share: LaunchShare, index: number, descriptors: Descriptors): string[] {
+  const { backend, kind, properties } = shareDevice(share, index, descriptors);
+  return [
+    ...backend,
+    '-device',
+    kind === '9p' ? virtio(launch, kind, ...properties) : onBus(launch, `vhost-${kind}`, ...properties),
   ];
 }
 
 /** A virtio device on the machine's bus: virtio-mmio on microvm, PCI on q35. */
-function virtio({ kernel }: VmLaunch, kind: string, ...properties: readonly string[]): string {
-  return [`virtio-${kind}-${kernel.machine === 'microvm' ? 'device' : 'pci'}`, ...properties].join(',');
+function virtio(launch: VmLaunch, kind: string, ...properties: readonly string[]): string {
+  return onBus(launch, `virtio-${kind}`, ...properties);
+}
+
+function onBus({ kernel }: VmLaunch, device: string, ...properties: readonly string[]): string {
+  return [`${device}-${kernel.machine === 'microvm' ? 'device' : 'pci'}`, ...properties].join(',');
 }
 
 /** QEMU's option parser ends a value at a comma unless it is doubled. */

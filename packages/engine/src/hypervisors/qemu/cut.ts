@@ -1,6 +1,7 @@
 import { SkerryError } from '@skerry/api';
 import type { WaitOptions } from '../contract.ts';
 import { handOver } from '../jail/index.ts';
+import { hasDiskFault } from './disk-fault.ts';
 import type { MachineParts } from './migration.ts';
 
 /** New layers over the disks of a machine that lives: what is under them is still, and can be shared. */
@@ -45,6 +46,12 @@ async function planCuts(
   layers: readonly string[],
   { signal }: WaitOptions,
 ): Promise<readonly Cut[]> {
+  if (await hasDiskFault(parts)) {
+    // What takes it out again knows the disk that was uppermost before.
+    throw new SkerryError('wrong-state', 'A fault of its disks is in the way', {
+      remedy: 'Wait until it has ended, or end it: `skerry fault clear`.',
+    });
+  }
   const tops = await topNodes(parts, signal);
   if (tops.length !== layers.length) {
     const message = `The VM has ${tops.length} disks, and ${layers.length} layers were given for them`;

@@ -1,5 +1,5 @@
 import { SkerryError } from '@skerry/api';
-import { run } from '../../hosts/index.ts';
+import { findVirtiofsd, run } from '../../hosts/index.ts';
 import type {
   Adoption,
   Driver,
@@ -20,13 +20,17 @@ import {
   type JailHost,
   type JailProcess,
   type JailSpec,
+  type SpareJail,
 } from '../jail/index.ts';
+import type { Policies } from '../policies/index.ts';
 import { MAX_MICROVM_DEVICES, MAX_Q35_DEVICES, qemuPlan } from './args.ts';
 import { machineExit } from './exit.ts';
+import { qemuFeatures, type QemuFeatures } from './features.ts';
 import { fingerprint } from './fingerprint.ts';
 import { lastRun, markRun } from './logs.ts';
 import { QemuMachine, type MachineDirs } from './machine.ts';
 import { vmPaths, type QemuPlan } from './plan.ts';
+import { hasVirtiofs, virtiofsdCommand } from './share-plan.ts';
 
 const START_TIMEOUT_MS = 20_000;
 const ADOPT_TIMEOUT_MS = 5000;
@@ -43,16 +47,26 @@ export interface QemuDriverOptions {
   readonly jail: JailHost;
   /** Default `qemu-system-x86_64`. */
   readonly binary?: string | undefined;
+  /** Of the kernel, for each VM; without, none has one. */
+  readonly policies?: Policies | undefined;
+  /** Saves a start the fork. */
+  readonly spare?: SpareJail | undefined;
 }
 
-export function createQemuDriver({ jail, binary = 'qemu-system-x86_64' }: QemuDriverOptions): Driver {
+export function createQemuDriver(given: QemuDriverOptions): Driver {
+  const { jail, binary = 'qemu-system-x86_64', policies } = given;
   return {
     name: 'qemu',
     capabilities: () => CAPABILITIES,
     probe: (options) => probe(binary, options),
     fingerprint: (launch) => fingerprint(launch, binary),
-    start: (launch, options) => start(launch, jail, binary, options),
-    adopt: (dirs, options) => adopt(dirs, jail, options),
+    start: (launch, options) => start(launch, { ...given, binary }, options),
+    async adopt(dirs, options) {
+      const found = await adopt(dirs, jail, options);
+      if (found.state === 'alive') void found.machine.exited.then(() => policies?.release(dirs));
+      else if (found.state === 'ended') void policies?.release(dirs);
+      return found;
+    },
   };
 }
 
@@ -76,13 +90,25 @@ async function probe(binary: string, options: WaitOptions = {}): Promise<{ versi
   return { version, binary };
 }
 
-async function start(launch: VmLaunch, jail: JailHost, binary: string, options: StartOptions = {}): Promise<Machine> {
+async function start(
+  launch: VmLaunch,
+  { jail, binary, spare, policies }: QemuDriverOptions & { readonly binary: string },
+  options: StartOptions = {},
+): Promise<Machine> {
   const { signal, onPhase, timeoutMs = START_TIMEOUT_MS } = options;
   requireNotAborted(signal);
   const startedMs = performance.now();
-  const plan = qemuPlan(launch, { binary });
+  const features = await qemuFeatures(binary).catch((error: unknown) => {
+    throw notInstalled(error, binary) ?? error;
+  });
+  requireLayout(launch, features);
+  const plan = qemuPlan(launch, { binary, features });
   await markRun(vmPaths(launch).consoleLog, Date.now());
-  const process = await launchJail(jailSpec(launch, plan), jail, { signal }).catch((error: unknown) => {
+  const server = hasVirtiofs(launch.shares) ? virtiofsdCommand(await findVirtiofsd()) : undefined;
+  const spec = jailSpec(launch, plan, server);
+  const allowed = policies === undefined ? spec : await policies.prepare(launch, spec, signal);
+  const process = await launchJail(allowed, jail, { signal, spare }).catch((error: unknown) => {
+    releaseAtEnd(launch, allowed, policies);
     throw notInstalled(error, binary) ?? error;
   });
   const spawnedMs = performance.now();
@@ -102,6 +128,7 @@ async function start(launch: VmLaunch, jail: JailHost, binary: string, options: 
       machine.detach();
       throw error;
     }
+    void machine.exited.then(() => policies?.release(launch, allowed));
     const answeredMs = performance.now();
     onPhase?.('qmp', answeredMs - spawnedMs);
     if (!goesOn(launch)) return machine;
@@ -115,8 +142,18 @@ async function start(launch: VmLaunch, jail: JailHost, binary: string, options: 
     onPhase?.('incoming', performance.now() - answeredMs);
     return machine;
   } catch (error) {
+    releaseAtEnd(launch, allowed, policies);
     throw await takenBack(launch, process, error);
   }
+}
+
+/** What failed to start may have an end to come; or the directory's process is another, which keeps its profile. */
+function releaseAtEnd(launch: VmLaunch, spec: JailSpec, policies: Policies | undefined): void {
+  if (policies === undefined || spec.policy === undefined) return;
+  void watchExit(launch.dir).then(
+    () => policies.release(launch, spec),
+    () => policies.release(launch, spec),
+  );
 }
 
 /** Whether it has memory to go on from, instead of booting. */
@@ -181,7 +218,7 @@ async function unseenExit(dirs: MachineDirs, end: JailEnd) {
   return machineExit(end, {}, await lastRun(vmPaths(dirs).consoleLog), Date.now());
 }
 
-function jailSpec(launch: VmLaunch, plan: QemuPlan): JailSpec {
+function jailSpec(launch: VmLaunch, plan: QemuPlan, server: JailSpec['server']): JailSpec {
   return {
     dir: launch.dir,
     command: plan.argv,
@@ -190,6 +227,10 @@ function jailSpec(launch: VmLaunch, plan: QemuPlan): JailSpec {
     ...(launch.accelerator === 'tcg' ? { hugePages: false } : {}),
     listen: Object.fromEntries(plan.listen.map(({ name, path }) => [name, path])),
     open: Object.fromEntries(plan.open.map(({ name, path, mode }) => [name, { path, mode }])),
+    taps: plan.taps,
+    share: Object.fromEntries(plan.share.map(({ name, path, readonly }) => [name, { path, readonly }])),
+    served: Object.fromEntries(plan.served.map(({ name, path, readonly }) => [name, { path, readonly }])),
+    server,
     objects: plan.objects,
     take: plan.take,
     ...(plan.keepPath === undefined ? {} : { keepPath: plan.keepPath }),
@@ -209,6 +250,17 @@ function confinement(isolation: Isolation): Pick<JailSpec, 'owner' | 'group' | '
 
 function requireNotAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted === true) throw new SkerryError('cancelled', 'Cancelled', { cause: signal.reason });
+}
+
+function requireLayout({ origin }: VmLaunch, { mappedRam }: QemuFeatures): void {
+  if (origin === undefined || origin.kind === 'clone' || origin.layout !== 'mapped' || mappedRam) return;
+  throw new SkerryError(
+    'unsupported',
+    'Its memory was saved by QEMU 9.0 or newer, and the QEMU of this host is older',
+    {
+      remedy: 'Install the QEMU that it was saved by, or give its memory up: `skerry start VM --discard-memory`.',
+    },
+  );
 }
 
 function requireVersion(major: number, minor: number, version: string): void {

@@ -26,6 +26,15 @@ type Verdict = Pick<MachineExit, 'kind' | 'reason'>;
 
 function verdict(exit: JailExit, seen: Seen, console: string, how: string): Verdict {
   if (seen.killedByUs === true) return { kind: 'killed', reason: 'it was powered off by Skerry' };
+  if (exit.ranOutOfMemory === true) return { kind: 'crashed', reason: how };
+  // The last words of supervise.c, after which the server's own may come.
+  const unserved = /\[vmjail: the server of (\S+) has ended/.exec(exit.stderrTail)?.[1];
+  if (unserved !== undefined) {
+    return {
+      kind: 'crashed',
+      reason: `virtiofsd, which served ${unserved}, has ended, and the VM can not go on without it`,
+    };
+  }
   if (exit.signal !== null || exit.code !== 0) return { kind: 'crashed', reason: `QEMU crashed: ${how}` };
   // A kernel that panics resets itself (panic=-1), so QEMU ends as if all were well.
   const panic = panicLine(console);

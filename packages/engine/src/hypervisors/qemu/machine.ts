@@ -2,18 +2,24 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { SkerryError } from '@skerry/api';
 import type { QmpEvent } from '@skerry/qmp';
 import type {
+  DiskFault,
   KeptBytes,
   LaunchNic,
   Machine,
   MachineEvent,
   MachineExit,
   MachineInfo,
+  StateLayout,
   VmDirs,
   WaitOptions,
 } from '../contract.ts';
 import { killJailed, watchExit, type JailEnd, type JailHost, type JailProcess } from '../jail/index.ts';
+import { setCable } from './cable.ts';
 import { cutDisks } from './cut.ts';
+import { beginDiskFault, endDiskFault, hasDiskFault } from './disk-fault.ts';
 import { machineExit, type Seen } from './exit.ts';
+import { Freezer } from './freeze.ts';
+import type { LeaseParts } from './lease.ts';
 import { lastRun } from './logs.ts';
 import { becomeTemplate, MigrationWatch, saveState, takeOver } from './migration.ts';
 import { Monitor } from './monitor.ts';
@@ -45,6 +51,7 @@ export class QemuMachine implements Machine {
   readonly #detached = new AbortController();
   readonly #listeners = new Set<(event: MachineEvent) => void>();
   readonly #monitor: Monitor;
+  readonly #freezer: Freezer;
   #seen: Seen = {};
   #state: 'running' | 'paused' | 'ended';
 
@@ -72,6 +79,7 @@ export class QemuMachine implements Machine {
     this.#cutPath = paths.cut;
     this.#monitor = monitor;
     this.#state = state;
+    this.#freezer = new Freezer(monitor, () => this.#lease);
     this.exited = this.#watch();
   }
 
@@ -96,6 +104,8 @@ export class QemuMachine implements Machine {
       const machine = new QemuMachine(dirs, options.jail, process, monitor, state);
       receive = (event) => machine.#receive(event);
       for (const event of early) machine.#receive(event);
+      // What has just been started can't have been frozen.
+      if (options.comesUp === undefined && state === 'paused') await machine.#freezer.recover();
       return machine;
     } catch (error) {
       monitor.close();
@@ -109,17 +119,36 @@ export class QemuMachine implements Machine {
   }
 
   state(): 'running' | 'paused' | 'ended' {
+    if (this.#state !== 'ended' && this.#freezer.isFrozen) return this.#freezer.isPaused ? 'paused' : 'running';
     return this.#state;
   }
 
   async pause(): Promise<void> {
+    if (this.#freezer.isFrozen) return await this.#command('pause', () => this.#freezer.pause());
     await this.#command('pause', () => this.#monitor.execute('stop', {}, { timeoutMs: COMMAND_TIMEOUT_MS }));
     if (this.#state === 'running') this.#state = 'paused';
   }
 
   async resume(): Promise<void> {
+    if (this.#freezer.isFrozen) return await this.#command('resume', () => this.#freezer.resume());
     await this.#command('resume', () => this.#monitor.execute('cont', {}, { timeoutMs: COMMAND_TIMEOUT_MS }));
     if (this.#state === 'paused') this.#state = 'running';
+  }
+
+  isFrozen(): boolean {
+    return this.#state !== 'ended' && this.#freezer.isFrozen;
+  }
+
+  async freeze(untilMs: number): Promise<void> {
+    await this.#command('freeze', () => this.#freezer.freeze(untilMs, this.state() === 'paused'));
+  }
+
+  async thaw(): Promise<void> {
+    await this.#command('thaw', () => this.#freezer.thaw());
+  }
+
+  async setLink(index: number, isUp: boolean, outUntilMs = 0): Promise<void> {
+    await this.#command('plug', () => setCable(this.#faultParts, index, isUp, outUntilMs));
   }
 
   /** Whether it has not taken over yet what it shall go on from. */
@@ -138,15 +167,15 @@ export class QemuMachine implements Machine {
     await takeOver(this.#parts, templateFd, options);
   }
 
-  async saveState(path: string, options: WaitOptions = {}): Promise<void> {
-    await this.#command('save', async () => {
+  async saveState(path: string, options: WaitOptions = {}): Promise<StateLayout> {
+    return await this.#command('save', async () => {
       if (this.#state === 'running') {
         throw new SkerryError('wrong-state', 'Memory can not be saved while the virtual machine runs', {
           remedy: 'Pause it first.',
           details: { id: this.id },
         });
       }
-      await saveState(this.#parts, path, options);
+      return await saveState(this.#parts, path, options);
     });
   }
 
@@ -156,6 +185,27 @@ export class QemuMachine implements Machine {
 
   async cutDisks(layers: readonly string[], options: WaitOptions = {}): Promise<void> {
     await this.#command('cut', () => cutDisks(this.#parts, layers, options));
+  }
+
+  async beginDiskFault(fault: DiskFault, untilMs: number): Promise<void> {
+    await this.#command('make fail', () => beginDiskFault(this.#faultParts, fault, untilMs));
+  }
+
+  async endDiskFault(kind: DiskFault['kind']): Promise<void> {
+    await this.#command('mend', () => endDiskFault(this.#faultParts, kind));
+  }
+
+  async hasDiskFault(): Promise<boolean> {
+    return await this.#command('ask', () => hasDiskFault(this.#faultParts));
+  }
+
+  get #faultParts() {
+    return { monitor: this.#monitor, lease: this.#lease };
+  }
+
+  get #lease(): LeaseParts {
+    const { pid, startTime } = this;
+    return { jail: this.#jail, dir: this.#dir, monitorPath: this.#cutPath, pid, startTime };
   }
 
   get #parts() {
@@ -271,6 +321,7 @@ export class QemuMachine implements Machine {
         return;
       case 'RESUME':
         this.#state = 'running';
+        this.#freezer.ended();
         this.#tell({ kind: 'resumed', atMs });
         return;
       case 'GUEST_PANICKED':

@@ -2,8 +2,8 @@ import { rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SkerryError } from '@skerry/api';
-import type { QmpEvent } from '@skerry/qmp';
-import type { KeptBytes, MachineExit, WaitOptions } from '../contract.ts';
+import type { QmpCommands, QmpEvent } from '@skerry/qmp';
+import type { KeptBytes, MachineExit, StateLayout, WaitOptions } from '../contract.ts';
 import { handOver, waitSealed, type Handed, type JailHost } from '../jail/index.ts';
 import type { Monitor } from './monitor.ts';
 
@@ -26,6 +26,13 @@ const CANCEL_TIMEOUT_MS = 10_000;
 const MAX_BANDWIDTH = 2 ** 40;
 
 const IGNORE_SHARED = { capability: 'x-ignore-shared', state: true } as const;
+/** The file shall hold all of the memory, also what a clone has in common with its template. */
+const WHOLE = { capability: 'x-ignore-shared', state: false } as const;
+
+type Capability = QmpCommands['migrate-set-capabilities']['arguments']['capabilities'][number];
+
+/** Since 9.0; the types are of the schema of 7.2. */
+const MAPPED_RAM = { capability: 'mapped-ram', state: true } as unknown as Capability;
 
 const ENDS = ['completed', 'failed', 'cancelled'] as const;
 type Ended = (typeof ENDS)[number];
@@ -78,18 +85,38 @@ export async function takeOver(
 }
 
 /** When it throws there is no file, and QEMU writes no more. */
-export async function saveState(parts: MachineParts, path: string, options: WaitOptions): Promise<void> {
+export async function saveState(parts: MachineParts, path: string, options: WaitOptions): Promise<StateLayout> {
   if ((await stat(path).catch(() => undefined)) !== undefined) {
     throw new SkerryError('in-use', `${path} is there already`, { remedy: 'Remove it, or choose another name.' });
   }
   try {
-    // Off: the file shall hold all of the memory, also what a clone has in common with its template.
-    await migrate(parts, { name: 'state', path, mode: 'new' }, false, options);
+    if (!(await knowsMappedRam(parts.monitor, options))) {
+      await migrate(parts, { name: 'state', path, mode: 'new' }, [WHOLE], options);
+      return 'stream';
+    }
+    const set = await freeSet(parts.monitor, options);
+    try {
+      await migrate(parts, { set, path, mode: 'new' }, [WHOLE, MAPPED_RAM], options);
+      return 'mapped';
+    } finally {
+      await parts.monitor.execute('remove-fd', { 'fdset-id': set }, { timeoutMs: COMMAND_TIMEOUT_MS }).catch(() => {});
+    }
   } catch (error) {
     const isFull = await hasNoRoom(dirname(path));
     await rm(path, { force: true });
     throw isFull && error instanceof SkerryError && error.code === 'failed' ? noRoom(error.message, error) : error;
   }
+}
+
+async function knowsMappedRam(monitor: Monitor, { signal }: WaitOptions): Promise<boolean> {
+  const known = await monitor.execute('query-migrate-capabilities', {}, { timeoutMs: COMMAND_TIMEOUT_MS, signal });
+  return known.some(({ capability }) => capability === MAPPED_RAM.capability);
+}
+
+/** Never one that is there, with another file in it. */
+async function freeSet(monitor: Monitor, { signal }: WaitOptions): Promise<number> {
+  const sets = await monitor.execute('query-fdsets', {}, { timeoutMs: COMMAND_TIMEOUT_MS, signal });
+  return Math.max(0, ...sets.map((set) => set['fdset-id'])) + 1;
 }
 
 /** QEMU tells of its failure before it has the reason: the file system knows, as long as the file is there. */
@@ -107,7 +134,10 @@ function noRoom(message: string, cause?: unknown): SkerryError {
 
 /** @param keepPath where its supervisor hands out its objects */
 export async function becomeTemplate(parts: MachineParts, keepPath: string, options: WaitOptions): Promise<KeptBytes> {
-  await migrate(parts, { name: 'state', kept: { keepPath, object: 'devices' } }, true, options);
+  // One that goes on from a saved state may have it on.
+  const stream = (await knowsMappedRam(parts.monitor, options)) ? [{ ...MAPPED_RAM, state: false }] : [];
+  const to = { name: 'state', kept: { keepPath, object: 'devices' } };
+  await migrate(parts, to, [IGNORE_SHARED, ...stream], options);
   const quit = (): void => {
     // It may end before it answers.
     parts.monitor.execute('quit', {}, { timeoutMs: COMMAND_TIMEOUT_MS }).catch(() => undefined);
@@ -121,33 +151,46 @@ export async function becomeTemplate(parts: MachineParts, keepPath: string, opti
 
 async function migrate(
   parts: MachineParts,
-  to: Handed & { readonly name: string },
-  ignoresShared: boolean,
+  to: Handed,
+  capabilities: readonly Capability[],
   options: WaitOptions,
 ): Promise<void> {
   const { monitor, jail, cutPath, migrations } = parts;
   const wait = { timeoutMs: COMMAND_TIMEOUT_MS, signal: options.signal };
-  const capabilities = [
-    { capability: 'x-ignore-shared', state: ignoresShared },
-    { capability: 'events', state: true },
-  ] as const;
   await Promise.all([
-    monitor.execute('migrate-set-capabilities', { capabilities: [...capabilities] }, wait),
+    monitor.execute(
+      'migrate-set-capabilities',
+      { capabilities: [...capabilities, { capability: 'events', state: true }] },
+      wait,
+    ),
     monitor.execute('migrate-set-parameters', { 'max-bandwidth': MAX_BANDWIDTH }, wait),
   ]);
   const next = migrations.next();
   try {
-    const command = { execute: 'migrate', arguments: { uri: `fd:${to.name}` } };
+    // Read as a path, a set's descriptor has to be told of as one: `fd:` is for what can not be sought in (since 9.1).
+    const uri = 'set' in to ? `file:/dev/fdset/${to.set}` : `fd:${to.name}`;
+    const command = { execute: 'migrate', arguments: { uri } };
     await handOver(jail, cutPath, [to], [command], { signal: options.signal });
     await settled(parts, next.ended, options, 'write its memory');
   } catch (error) {
-    const ended = await stop(parts, next.ended, to.name).catch(() => undefined); // QEMU has ended, then
+    const ended = await stop(parts, next.ended, 'set' in to ? undefined : to.name).catch(() => undefined); // QEMU has ended, then
     // Too late to be cancelled. QEMU would refuse to write it once more before the guest has run on.
-    if (ended !== 'completed') throw error;
+    if (ended !== 'completed') throw stillShared(error) ?? error;
   } finally {
     next.forget();
   }
   await finalized(monitor);
+}
+
+/** A guest's root may mount what it was not asked to: QEMU then writes no memory (hw/9pfs/9p.c, v9fs_attach). */
+function stillShared(error: unknown): SkerryError | undefined {
+  const [, tag] = /VirtFS export path .* mount_tag '(\w+)'/.exec(SkerryError.from(error).message) ?? [];
+  if (tag === undefined) return undefined;
+  return new SkerryError('in-use', `The guest has the shared directory ${tag} mounted at a place of its own`, {
+    remedy: `Unmount it there: \`mount -t 9p\` in the guest shows where ${tag} is.`,
+    details: { tag },
+    cause: error,
+  });
 }
 
 /**
@@ -167,11 +210,16 @@ async function finalized(monitor: Monitor): Promise<void> {
  * Ends what may be under way, so that neither its file grows nor its end is taken for that of the next.
  * @returns how it ended, if it had begun
  */
-async function stop(parts: MachineParts, ended: Promise<Ended>, fdname: string): Promise<Ended | undefined> {
+async function stop(
+  parts: MachineParts,
+  ended: Promise<Ended>,
+  fdname: string | undefined,
+): Promise<Ended | undefined> {
   const { monitor, jail, cutPath, exited } = parts;
   const wait = { timeoutMs: COMMAND_TIMEOUT_MS };
   // A descriptor that nothing has used would hold the room of its file. Most often there is none, which is an error.
-  await handOver(jail, cutPath, [], [{ execute: 'closefd', arguments: { fdname } }]).catch(() => undefined);
+  const closing = { execute: 'closefd', arguments: { fdname } };
+  if (fdname !== undefined) await handOver(jail, cutPath, [], [closing]).catch(() => undefined);
   await monitor.execute('migrate_cancel', {}, wait);
   const { status = 'none' } = await monitor.execute('query-migrate', {}, wait);
   const late = new AbortController();

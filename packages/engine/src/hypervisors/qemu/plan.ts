@@ -9,6 +9,11 @@ export interface QemuPlan {
   readonly argv: readonly [string, ...string[]];
   readonly listen: readonly Listening[];
   readonly open: readonly Opened[];
+  readonly share: readonly SharedDirectory[];
+  /** Directories that servers of their own give. */
+  readonly served: readonly SharedDirectory[];
+  /** Name -> interface. */
+  readonly taps: Readonly<Record<string, string>>;
   /** Memory objects: made and kept here, or another supervisor's. */
   readonly objects: Readonly<Record<string, number>>;
   readonly keepPath: string | undefined;
@@ -27,10 +32,19 @@ export interface Opened {
   readonly mode: 'r' | 'rw' | 'a';
 }
 
+export interface SharedDirectory {
+  readonly name: string;
+  readonly path: string;
+  readonly readonly: boolean;
+}
+
 /** Collects the descriptors while the arguments are built. */
 export class Descriptors {
   readonly listen: Listening[] = [];
   readonly open: Opened[] = [];
+  readonly share: SharedDirectory[] = [];
+  readonly servedDirectories: SharedDirectory[] = [];
+  readonly taps: Record<string, string> = {};
   readonly objects: Record<string, number> = {};
   readonly take: Record<string, KeptObject> = {};
   readonly fdsetArgs: string[] = [];
@@ -62,9 +76,33 @@ export class Descriptors {
     return `{${name}}`;
   }
 
+  /** A tap that is made for it. */
+  tapDevice(name: string, interfaceName: string): string {
+    this.taps[name] = interfaceName;
+    return `{${name}}`;
+  }
+
+  /** A device of the host, to read and write, by its number. */
+  device(name: string, path: string): string {
+    this.open.push({ name, path, mode: 'rw' });
+    return `{${name}}`;
+  }
+
   /** A file to read, by its number. */
   number(name: string, path: string): string {
     this.open.push({ name, path, mode: 'r' });
+    return `{${name}}`;
+  }
+
+  /** A directory. @returns the path to give to QEMU */
+  directory(name: string, path: string, readonly: boolean): string {
+    this.share.push({ name, path, readonly });
+    return `/proc/self/fd/{${name}}`;
+  }
+
+  /** A directory that a server gives. @returns what stands for the number of a socket that is connected to it */
+  served(name: string, path: string, readonly: boolean): string {
+    this.servedDirectories.push({ name, path, readonly });
     return `{${name}}`;
   }
 

@@ -38,6 +38,7 @@ export class Connection {
   #scheduled = false;
   #ended: SkerryError | undefined;
   #drained: (() => void) | undefined;
+  readonly #copies: Array<{ readonly resolve: () => void; readonly reject: (error: SkerryError) => void }> = [];
 
   constructor(options: WorkerOptions, handlers: ConnectionHandlers) {
     this.#handlers = handlers;
@@ -60,6 +61,15 @@ export class Connection {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ command, resolve, reject });
       this.#schedule();
+    });
+  }
+
+  /** A copy of the file, with at least what was committed before. @param to an empty file, or none */
+  copy(to: string): Promise<void> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    return new Promise((resolve, reject) => {
+      this.#copies.push({ resolve, reject });
+      this.#post({ type: 'copy', to });
     });
   }
 
@@ -97,6 +107,12 @@ export class Connection {
         return this.#handlers.onEntries(message.entries);
       case 'opened':
         return this.#opening.resolve({ revision: message.revision, leases: message.leases });
+      case 'copied': {
+        const copy = this.#copies.shift();
+        if (message.error === undefined) copy?.resolve();
+        else copy?.reject(errorOf(message.error));
+        return;
+      }
       case 'broken':
         return this.#break(errorOf(message.error));
       case 'committed': {
@@ -119,7 +135,7 @@ export class Connection {
   #break(error: SkerryError): void {
     this.#ended ??= error;
     this.#opening.reject(error);
-    for (const pending of [...this.#committing, ...this.#waiting]) pending.reject(error);
+    for (const pending of [...this.#committing, ...this.#waiting, ...this.#copies.splice(0)]) pending.reject(error);
     this.#committing = [];
     this.#waiting = [];
     this.#drained?.();

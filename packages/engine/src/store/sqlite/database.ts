@@ -22,6 +22,9 @@ export const MIGRATIONS: readonly string[] = [
    INSERT INTO store VALUES (1, 1);`,
 ];
 
+/** The newest format of the file that this Skerry knows. */
+export const STORE_VERSION = MIGRATIONS.length;
+
 export function openDatabase(path: string, maxSizeMib: number): DatabaseSync {
   const db = new DatabaseSync(path);
   try {

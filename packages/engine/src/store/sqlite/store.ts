@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { SkerryError } from '@skerry/api';
+import { SkerryError, type ErrorBody } from '@skerry/api';
 import { checkLeaseTtl, checkTxn } from '../checks.ts';
 import { History, type HistoryLimits } from '../history.ts';
 import { LeaseClock } from '../leases.ts';
@@ -29,6 +29,16 @@ export interface SqliteStoreOptions {
   readonly history?: Partial<HistoryLimits> | undefined;
 }
 
+/** The embedded store can do more than the port: it is one file. */
+export interface FileStore extends Store {
+  /**
+   * Writes a copy of its file, consistent, while everything else goes on. Only its owner can read it.
+   * @param to a path where there is nothing
+   * @throws SkerryError `conflict` (there is a file), `no-space`, `refused`, `unavailable` (closed)
+   */
+  copyTo(to: string): Promise<void>;
+}
+
 const LEASE_RETRY_MS = 1000;
 
 /**
@@ -36,7 +46,7 @@ const LEASE_RETRY_MS = 1000;
  * @throws SkerryError `in-use` (open in another process), `unsupported` (of a newer Skerry), `failed` (damaged),
  * `refused` (rights, or not our file)
  */
-export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<FileStore> {
   await prepareFile(options.path);
   const store = new SqliteStore(options);
   await store.load();
@@ -54,11 +64,15 @@ async function prepareFile(path: string): Promise<void> {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') return;
     const body = code === 'ENOSPC' ? refuse.full(path) : refuse.unreadable(path, String(code));
-    throw new SkerryError(body.code, body.message, { remedy: body.remedy, details: body.details, cause: error });
+    throw asError(body, error);
   }
 }
 
-class SqliteStore implements Store {
+function asError({ code, message, remedy, details }: ErrorBody, cause: unknown): SkerryError {
+  return new SkerryError(code, message, { remedy, details, cause });
+}
+
+class SqliteStore implements FileStore {
   readonly #connection: Connection;
   /** What is on disk: changes come in after their commit, in its order. */
   readonly #entries = new OrderedMap<StoreEntry>();
@@ -150,6 +164,18 @@ class SqliteStore implements Store {
     this.#assertOpen();
     await this.#connection.submit({ type: 'revokeLease', leaseId });
     this.#leases.stop(leaseId);
+  }
+
+  async copyTo(to: string): Promise<void> {
+    this.#assertOpen();
+    // Made here for its rights: SQLite writes into an empty file as it is.
+    await open(to, 'wx', 0o600)
+      .then((file) => file.close())
+      .catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') throw asError(refuse.unreadable(to, String(error.code)), error);
+        throw new SkerryError('conflict', `${to} is there already`, { remedy: 'Choose another name.' });
+      });
+    await this.#connection.copy(to);
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,6 @@
+import type { DatabaseSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
+import type { ErrorBody } from '@skerry/api';
 import type { StoreEntry } from '../port.ts';
 import { openDatabase } from './database.ts';
 import { faultOf } from './faults.ts';
@@ -27,6 +29,16 @@ function orBreak<T>(action: () => T): T | undefined {
   }
 }
 
+/** Consistent, without what was deleted, and with our marks (sqlite.org/lang_vacuum.html). A failure harms the copy only. */
+function copy(db: DatabaseSync, to: string): ErrorBody | undefined {
+  try {
+    db.prepare('VACUUM INTO ?').run(to);
+    return undefined;
+  } catch (error) {
+    return faultOf(error, to);
+  }
+}
+
 function serve(): void {
   const db = openDatabase(path, maxSizeMib);
   const writer = new Writer(db, path);
@@ -42,6 +54,10 @@ function serve(): void {
     if (message.type === 'close') {
       orBreak(() => db.close());
       parentPort?.close();
+      return;
+    }
+    if (message.type === 'copy') {
+      send({ type: 'copied', error: copy(db, message.to) });
       return;
     }
     const outcomes = orBreak(() => writer.commit(message.commands));

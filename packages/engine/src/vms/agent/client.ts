@@ -4,9 +4,10 @@ import { SkerryError } from '@skerry/api';
 import type { AgentConnection } from './connection.ts';
 import { printable, protocolError } from './errors.ts';
 import { commandValues, execute, exitStatus } from './exec.ts';
+import { faultStatus, faultValues } from './faults.ts';
 import { fileEntry, getFile, listFolder, pathValues, putFile } from './files.ts';
 import { forwardTo } from './forward.ts';
-import { encodeIdentity } from './identity.ts';
+import { encodeIdentity, encodeNicChanges } from './identity.ts';
 import { NOTIFY, OP, RESTARTS, SERVICE, SERVICE_STATES, TAG } from './protocol.ts';
 import { TlvWriter, type Tlvs } from './tlv.ts';
 import type {
@@ -18,9 +19,12 @@ import type {
   CallOptions,
   ExecSpec,
   FileDownload,
+  GuestFault,
   GuestStats,
   Identity,
   MountSpec,
+  NicChange,
+  NicNames,
   PutOptions,
   ServiceControl,
   ServiceSpec,
@@ -60,6 +64,10 @@ export class Client extends EventEmitter<ClientEvents> implements AgentClient {
     await this.#call(OP.IDENTIFY, encodeIdentity(identity), 'identify', options);
   }
 
+  async changeNics(changes: readonly NicChange[], names?: NicNames, options: CallOptions = {}): Promise<void> {
+    await this.#call(OP.NICS, encodeNicChanges(changes, names), 'change NICs', options);
+  }
+
   async mountRoot(device: string, readPaths: readonly string[], options: CallOptions = {}): Promise<void> {
     const values = new TlvWriter().string(TAG.ROOT, device);
     for (const path of readPaths) values.string(TAG.PATH, path);
@@ -80,6 +88,10 @@ export class Client extends EventEmitter<ClientEvents> implements AgentClient {
 
   put(path: string, source: Readable, options: PutOptions = {}): Promise<{ sha256: string; bytes: number }> {
     return putFile(this.#connection, path, source, options);
+  }
+
+  async link(path: string, target: string, options: CallOptions = {}): Promise<void> {
+    await this.#call(OP.LINK, pathValues(path).string(TAG.TARGET, target), `link ${path}`, options);
   }
 
   get(path: string, options: { signal?: AbortSignal | undefined } = {}): FileDownload {
@@ -123,6 +135,18 @@ export class Client extends EventEmitter<ClientEvents> implements AgentClient {
       diskTotalKib: values.number(TAG.DISK_TOTAL_KIB),
       diskFreeKib: values.number(TAG.DISK_FREE_KIB),
     };
+  }
+
+  async beginFault(kind: GuestFault, amount: number, forMs: number | undefined, options: CallOptions = {}) {
+    await this.#call(OP.FAULT, faultValues('BEGIN', kind, amount, forMs), `begin the fault ${kind}`, options);
+  }
+
+  async endFault(kind: GuestFault, options: CallOptions = {}): Promise<void> {
+    await this.#call(OP.FAULT, faultValues('END', kind), `end the fault ${kind}`, options);
+  }
+
+  async faultStatus(kind: GuestFault, options: CallOptions = {}): Promise<{ active: boolean; amount: number }> {
+    return faultStatus(await this.#call(OP.FAULT, faultValues('STATUS', kind), `look at the fault ${kind}`, options));
   }
 
   forward(port: number, host?: string, options: { signal?: AbortSignal | undefined } = {}): Duplex {

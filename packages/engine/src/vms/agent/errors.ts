@@ -10,8 +10,13 @@ export function protocolError(what: string): SkerryError {
 export function connectionLost(cause?: unknown): SkerryError {
   return new SkerryError('unavailable', 'the connection to the guest agent was lost', {
     remedy: 'See whether the VM still runs (skerry info), then try again.',
+    details: { connection: 'lost' },
     ...(cause === undefined ? {} : { cause }),
   });
+}
+
+export function isConnectionLost(error: unknown): boolean {
+  return error instanceof SkerryError && error.details?.['connection'] === 'lost';
 }
 
 export function cancelled(what: string, cause?: unknown): SkerryError {

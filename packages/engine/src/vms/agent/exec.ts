@@ -15,6 +15,7 @@ export function execute(connection: AgentConnection, spec: ExecSpec, signal: Abo
   if (spec.tty !== undefined) values.u32(TAG.COLS, spec.tty.cols).u32(TAG.ROWS, spec.tty.rows);
   const hasInput = spec.stdin !== false;
   if (hasInput) values.u32(TAG.STDIN, 1);
+  if (spec.socket === true) values.u32(TAG.SOCKET, 1);
   const what = spec.argv[0] ?? 'exec';
   const stream = connection.open(OP.EXEC, values, [STDOUT, STDERR], { what, signal });
   if (!hasInput) stream.input.destroy();

@@ -1,8 +1,8 @@
 import { isIP, isIPv4 } from 'node:net';
 import { SkerryError } from '@skerry/api';
-import { TAG } from './protocol.ts';
+import { NIC_STATES, TAG } from './protocol.ts';
 import { TlvWriter } from './tlv.ts';
-import type { Identity, NicIdentity } from './types.ts';
+import type { Identity, NicChange, NicIdentity, NicNames } from './types.ts';
 
 /** An identity as the agent takes it: addresses as bytes, files as text, so that C has nothing to parse. */
 
@@ -19,11 +19,21 @@ export function encodeIdentity(identity: Identity): TlvWriter {
   values.string(TAG.BOOT_ID, identity.bootId);
   if (identity.freshKeys === true) values.u32(TAG.FRESH_KEYS, 1);
   for (const entry of envEntries(identity.env)) values.string(TAG.ENV, entry);
+  if (identity.router === true) values.u32(TAG.ROUTER, 1);
   for (const nic of identity.nics ?? []) values.bytes(TAG.NIC, encodeNic(nic));
-  if (identity.dns !== undefined || identity.search !== undefined) {
-    values.string(TAG.RESOLV_CONF, resolvConf(identity.dns ?? [], identity.search ?? []));
-  }
-  if (identity.hosts !== undefined || identity.hostname !== undefined) values.string(TAG.HOSTS, hostsFile(identity));
+  return nameFiles(values, identity);
+}
+
+export function encodeNicChanges(changes: readonly NicChange[], names: NicNames | undefined): TlvWriter {
+  const values = new TlvWriter();
+  for (const change of changes) values.bytes(TAG.NIC, encodeNic(change, NIC_STATES.indexOf(change.state)));
+  return names === undefined ? values : nameFiles(values, names);
+}
+
+function nameFiles(values: TlvWriter, names: NicNames): TlvWriter {
+  if (names.dns !== undefined || names.search !== undefined)
+    values.string(TAG.RESOLV_CONF, resolvConf(names.dns ?? [], names.search ?? []));
+  if (names.hosts !== undefined || names.hostname !== undefined) values.string(TAG.HOSTS, hostsFile(names));
   return values;
 }
 
@@ -39,13 +49,16 @@ export function envEntries(env: Readonly<Record<string, string>> | undefined): s
   });
 }
 
-function encodeNic(nic: NicIdentity): Buffer {
+function encodeNic(nic: NicIdentity, state?: number): Buffer {
   const values = new TlvWriter();
   if (nic.mac !== undefined) values.bytes(TAG.MAC, macBytes(nic.mac));
   if (nic.currentMac !== undefined) values.bytes(TAG.CURRENT_MAC, macBytes(nic.currentMac));
   for (const address of nic.addresses) values.bytes(TAG.ADDRESS, cidrBytes(address));
   if (nic.gateway !== undefined) values.bytes(TAG.GATEWAY, ipBytes(nic.gateway));
-  return values.u32(TAG.MTU, nic.mtu).end();
+  for (const { to, via } of nic.routes ?? []) {
+    values.bytes(TAG.ROUTE, Buffer.concat([cidrBytes(to), ipBytes(via)]));
+  }
+  return values.u32(TAG.MTU, nic.mtu).u32(TAG.STATE, state).end();
 }
 
 function resolvConf(dns: readonly string[], search: readonly string[]): string {
@@ -54,7 +67,7 @@ function resolvConf(dns: readonly string[], search: readonly string[]): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
-function hostsFile(identity: Identity): string {
+function hostsFile(identity: NicNames): string {
   const own = identity.nics?.[0]?.addresses[0]?.split('/')[0];
   const lines = ['127.0.0.1 localhost', '::1 localhost ip6-localhost ip6-loopback'];
   // As Debian does for a host without an address: programs look their own name up.

@@ -1,4 +1,6 @@
 export { connectAgent } from './connect.ts';
+export { isConnectionLost } from './errors.ts';
+export { PROTOCOL_NEWEST, PROTOCOL_OLDEST, SPARE_MAC } from './protocol.ts';
 export type {
   AgentClient,
   AgentFileEntry,
@@ -12,7 +14,9 @@ export type {
   GuestStats,
   Identity,
   MountSpec,
+  NicChange,
   NicIdentity,
+  NicNames,
   PutOptions,
   ServiceControl,
   ServiceSpec,

@@ -47,14 +47,23 @@ export const OP = {
   FREEZE: 13,
   THAW: 14,
   ROOT: 15,
+  LINK: 20,
+  NICS: 21,
+  FAULT: 22,
 } as const;
+
+export const FAULT = { BEGIN: 1, END: 2, STATUS: 3 } as const;
+export const FAULT_KIND = { CRASH: 1, CPU: 2, MEMORY: 3, CLOCK: 4 } as const;
 
 export const CONTROL = { RESIZE: 1, SIGNAL: 2, CONNECTED: 3 } as const;
 
 export const NOTIFY = { POWEROFF: 1, REBOOT: 2, SERVICE_EXIT: 3, PROTOCOL_ERROR: 4 } as const;
 
 export const SERVICE = { SET: 1, STATUS: 2, STOP: 3 } as const;
+/** Spare NICs have these five bytes and their number until they are somebody's. */
+export const SPARE_MAC = Buffer.from('\x52\x54\x00\x00\x01', 'latin1');
 /** Index: the number on the wire. */
+export const NIC_STATES = ['up', 'spare'] as const;
 export const SERVICE_STATES = ['none', 'running', 'exited'] as const;
 export const RESTARTS = ['never', 'on-failure', 'always'] as const;
 export const FILE_TYPES = ['file', 'directory', 'symlink', 'other'] as const;
@@ -87,6 +96,8 @@ export const TAG = {
   GENERATION: 46,
   BOOT_ID: 47,
   FRESH_KEYS: 48,
+  ROUTE: 49,
+  ROUTER: 50,
   ARG: 64,
   CWD: 65,
   USER: 66,
@@ -96,6 +107,7 @@ export const TAG = {
   STDIN: 70,
   EXIT_CODE: 71,
   SIGNAL: 72,
+  SOCKET: 73,
   PATH: 96,
   MODE: 97,
   SIZE: 98,
@@ -129,4 +141,6 @@ export const TAG = {
   PROCESSES: 151,
   CPU_BUSY_MS: 152,
   CPU_IDLE_MS: 153,
+  KIND: 160,
+  AMOUNT: 161,
 } as const;

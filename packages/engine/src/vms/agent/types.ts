@@ -8,6 +8,12 @@ export interface AgentClient extends AsyncDisposable {
   /** Makes the guest itself and no other; may be called again (a fork's new identity). */
   identify(identity: Identity, options?: CallOptions): Promise<void>;
   /**
+   * Changes these NICs and no other.
+   * @param names absent: they stay
+   * @throws SkerryError `unsupported` (an older agent), `invalid` (no such NIC)
+   */
+  changeNics(changes: readonly NicChange[], names?: NicNames, options?: CallOptions): Promise<void>;
+  /**
    * Of a guest that was booted without one: `vda`. All that the guest has written to the disk is there then.
    * @param readPaths files that shall be in the guest's memory; it does not matter if there are none
    */
@@ -24,6 +30,8 @@ export interface AgentClient extends AsyncDisposable {
    * @throws SkerryError `not-found` (folder), `invalid` (the path is a folder), `no-space`, `refused`
    */
   put(path: string, source: Readable, options?: PutOptions): Promise<{ sha256: string; bytes: number }>;
+  /** A symbolic link, in the place of a file or link; a folder there is an error. */
+  link(path: string, target: string, options?: CallOptions): Promise<void>;
   /** Reads a file; a checksum that differs is an error of both `body` and `done`. */
   get(path: string, options?: { signal?: AbortSignal | undefined }): FileDownload;
   list(path: string, options?: CallOptions): Promise<AgentFileEntry[]>;
@@ -32,6 +40,16 @@ export interface AgentClient extends AsyncDisposable {
   mount(spec: MountSpec, options?: CallOptions): Promise<void>;
   unmount(target: string, options?: CallOptions): Promise<void>;
   stats(options?: CallOptions): Promise<GuestStats>;
+  /**
+   * Makes something go wrong in the guest; one of a kind at a time.
+   * @param amount thousandths of a CPU; KiB of memory; milliseconds, also negative, that the clock is set on
+   * @param forMs it ends by itself then; undefined: only when it is ended. A crash has no end
+   */
+  beginFault(kind: GuestFault, amount: number, forMs: number | undefined, options?: CallOptions): Promise<void>;
+  /** Nothing when there is none. */
+  endFault(kind: GuestFault, options?: CallOptions): Promise<void>;
+  /** As it is now: of memory, what has been taken so far. */
+  faultStatus(kind: GuestFault, options?: CallOptions): Promise<{ readonly active: boolean; readonly amount: number }>;
   /** A TCP connection made inside the guest, to an IP address or `localhost`. Emits `connect`. */
   forward(port: number, host?: string, options?: { signal?: AbortSignal | undefined }): Duplex;
   readonly service: ServiceControl;
@@ -45,6 +63,8 @@ export interface AgentClient extends AsyncDisposable {
   once(event: 'close', listener: (error?: Error) => void): this;
   off(event: 'notify' | 'close', listener: (...args: never[]) => void): this;
 }
+
+export type GuestFault = 'crash' | 'cpu' | 'memory' | 'clock';
 
 export interface CallOptions {
   signal?: AbortSignal | undefined;
@@ -84,6 +104,8 @@ export interface Identity {
   /** For every later command and the service; replaces what an earlier identity set. */
   env?: Readonly<Record<string, string>> | undefined;
   nics?: readonly NicIdentity[] | undefined;
+  /** It passes on packets that are not for itself. */
+  router?: boolean | undefined;
   dns?: readonly string[] | undefined;
   search?: readonly string[] | undefined;
   /** Lines of /etc/hosts after those for localhost and the hostname. */
@@ -97,8 +119,20 @@ export interface NicIdentity {
   /** `10.213.4.7/24`; at most 4, IPv4 or IPv6. */
   addresses: readonly string[];
   gateway?: string | undefined;
+  /** Beside the default one: `10.0.0.0/8` via a next hop that is on this NIC; IPv4 or IPv6. */
+  routes?: readonly { to: string; via: string }[] | undefined;
   mtu?: number | undefined;
 }
+
+/** Another network for a NIC of a guest that knows who it is, or none. */
+export interface NicChange extends NicIdentity {
+  mac: string;
+  /** `spare`: it goes down, without any address. */
+  state: 'up' | 'spare';
+}
+
+/** What of an identity follows from its NICs. */
+export type NicNames = Pick<Identity, 'hostname' | 'nics' | 'dns' | 'search' | 'hosts'>;
 
 export interface ExecSpec {
   argv: readonly string[];
@@ -114,6 +148,8 @@ export interface ExecSpec {
   timeoutMs?: number | undefined;
   /** Default true. False: it reads end of file at once, which is cheaper. */
   stdin?: boolean | undefined;
+  /** Its standard input and output are one socket, as inetd has it: for servers of a single connection. */
+  socket?: boolean | undefined;
 }
 
 export interface AgentProcess {

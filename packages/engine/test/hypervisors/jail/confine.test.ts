@@ -6,6 +6,7 @@ import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
+  describeEnd,
   inspectJail,
   isAlive,
   launchJail,
@@ -170,6 +171,19 @@ describe('control groups', () => {
     await watchExit(jail.dir);
     await expect(lstat(dir)).rejects.toMatchObject({ code: 'ENOENT' });
     await expect(lstat(join(dir, '..'))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it.runIf(isRoot)('whose limit of memory ends the process are told of', async () => {
+    await using jail = await makeJail();
+    const name = `skerry-test-${process.pid}/full`;
+    // It waits for an end of a line that never comes, and keeps all it has read.
+    const { warnings } = await jail.launch(['tail', '/dev/zero'], {
+      group: { name, memoryMaxBytes: 1 << 25 },
+    });
+    const end = await watchExit(jail.dir);
+    if (warnings.some((warning) => warning.startsWith('no '))) return; // as above
+    expect(end).toMatchObject({ cause: 'exit', exit: { signal: 'SIGKILL', ranOutOfMemory: true } });
+    expect(describeEnd(end)).toContain('more memory than its control group may have');
   });
 
   it.runIf(isRoot)('left by a killed supervisor are taken over', async () => {

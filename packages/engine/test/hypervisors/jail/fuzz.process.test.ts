@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import fc from 'fast-check';
+import * as fc from '@skerry/testkit/properties';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { run } from '../../../src/hosts/index.ts';
 

@@ -48,6 +48,12 @@ describe('the end of a jailed process', () => {
     await expect.poll(() => readFile(`/proc/${grandchild}/stat`, 'utf8').catch(() => '')).not.toMatch(/\) [SR] /);
   });
 
+  it('is not a SIGHUP, which asks for other things and may come before who is asked understands it', async () => {
+    await using jail = await makeJail();
+    const { end } = await jail.finish(['sh', '-c', 'kill -HUP $$; exit 3']);
+    expect(end).toMatchObject({ cause: 'exit', exit: { code: 3, signal: null } });
+  });
+
   it('comes by SIGTERM, and by SIGKILL where that is ignored', async () => {
     await using jail = await makeJail();
     await jail.launch(['sleep', '60']);

@@ -26,6 +26,18 @@ describe('planJail', () => {
     );
   });
 
+  it('names what servers give, and their command word by word', () => {
+    const served = { share0: { path: '/srv/a b', readonly: true }, share1: { path: '/x', readonly: false } };
+    const argv = planJail(
+      { dir: '/d', command: ['true'], served, server: ['/usr/libexec/virtiofsd', '-o', 'source=/mnt'] },
+      { vmjailPath: '/opt/vmjail', scope: 'none' },
+    );
+    expect(argv).toEqual([
+      ...['/opt/vmjail', '--dir', '/d', '--served', 'share0=/srv/a b:ro', '--served', 'share1=/x:rw'],
+      ...['--server', '/usr/libexec/virtiofsd', '--server', '-o', '--server', 'source=/mnt', '--', 'true'],
+    ]);
+  });
+
   it('asks the user manager without root, and leaves out what is not given', () => {
     expect(planJail({ dir: '/d', command: ['true'] }, { vmjailPath: '/opt/vmjail', scope: 'user' }).join(' ')).toBe(
       'systemd-run --user --scope --quiet --collect -- /opt/vmjail --dir /d -- true',

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from '@skerry/testkit/properties';
 import { describe, expect, it } from 'vitest';
 import { allocateUid, UID_BASE, UID_COUNT } from '../../../src/hypervisors/jail/index.ts';
 

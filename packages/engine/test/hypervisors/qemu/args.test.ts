@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from '@skerry/testkit/properties';
 import { describe, expect, it } from 'vitest';
 import type { VmLaunch } from '../../../src/hypervisors/index.ts';
 import { MAX_MICROVM_DEVICES, qemuPlan } from '../../../src/hypervisors/qemu/args.ts';
@@ -20,6 +20,33 @@ const CASES: Readonly<Record<string, VmLaunch>> = {
       { path: '/data/images/seed.raw', format: 'raw', readonly: true },
     ],
   }),
+  'micro-shares': launchOf({
+    disks: [overlay()],
+    nics: [nic(0)],
+    shares: [
+      { path: '/home/ada/src', readonly: false },
+      { path: '/srv/da,ta', readonly: true },
+    ],
+  }),
+  'q35-share': launchOf({ kernel: microKernel({ machine: 'q35' }), shares: [{ path: '/srv/data', readonly: false }] }),
+  'micro-virtiofs-beside-9p': launchOf({
+    disks: [overlay()],
+    shares: [
+      { path: '/home/ada/src', readonly: false, how: 'virtiofs' },
+      { path: '/srv/da,ta', readonly: true, how: 'virtiofs' },
+      { path: '/srv/old', readonly: false, how: '9p' },
+    ],
+  }),
+  'q35-virtiofs': launchOf({
+    kernel: microKernel({ machine: 'q35' }),
+    shares: [{ path: '/srv/data', readonly: true, how: 'virtiofs' }],
+  }),
+  'micro-taps': launchOf({
+    nics: [
+      { ...nic(0), tap: { name: 'skmaint0123456', vhost: false } },
+      { ...nic(1), tap: { name: 'skmaint6543210', vhost: true } },
+    ],
+  }),
   'distro-disk-and-nic': launchOf({ kernel: distroKernel(), disks: [overlay()], nics: [nic(0)] }),
   'distro-kvm': launchOf({ kernel: distroKernel(), accelerator: 'kvm', tscKhz: undefined }),
   'template-boots': launchOf({
@@ -38,7 +65,13 @@ const CASES: Readonly<Record<string, VmLaunch>> = {
     origin: { kind: 'clone', keeperPath: '/run/t/0123456789ab/keep' },
   }),
   'clone-that-waits': launchOf({ origin: { kind: 'clone', keeperPath: '/run/t/0123456789ab/keep', paused: true } }),
-  saved: launchOf({ disks: [overlay()], origin: { kind: 'saved', statePath: '/data/vms/x/state' } }),
+  saved: launchOf({
+    disks: [overlay()],
+    origin: { kind: 'saved', statePath: '/data/vms/x/state', layout: 'stream' },
+  }),
+  'saved-with-a-place-for-each-page': launchOf({
+    origin: { kind: 'saved', statePath: '/data/vms/x/state', layout: 'mapped' },
+  }),
   'extra-kernel-args-and-a-comma': launchOf({ name: 'a,b', extraKernelArgs: ['ipv6.disable=1', 'loglevel=7'] }),
 };
 
@@ -56,6 +89,9 @@ function shown(launch: VmLaunch): string {
     '',
     ...plan.listen.map(({ name, path }) => `listen ${name} ${path}`),
     ...plan.open.map(({ name, path, mode }) => `open ${name} ${mode} ${path}`),
+    ...plan.share.map(({ name, path, readonly }) => `share ${name} ${readonly ? 'ro' : 'rw'} ${path}`),
+    ...plan.served.map(({ name, path, readonly }) => `served ${name} ${readonly ? 'ro' : 'rw'} ${path}`),
+    ...Object.entries(plan.taps).map(([name, tap]) => `tap ${name} ${tap}`),
     ...Object.entries(plan.objects).map(([name, bytes]) => `object ${name} ${bytes}`),
     ...Object.entries(plan.take).map(([name, { keepPath, object }]) => `take ${name} ${object} from ${keepPath}`),
     ...(plan.keepPath === undefined ? [] : [`keep ${plan.keepPath}`]),
@@ -71,8 +107,15 @@ describe('qemuPlan', () => {
   it('has no room for more devices than the machine, and says what to do', () => {
     const nics = Array.from({ length: MAX_MICROVM_DEVICES }, (_, index) => nic(index));
     expect(() => qemuPlan(launchOf({ nics }), HOST)).not.toThrow();
-    expect(() => qemuPlan(launchOf({ nics, disks: [overlay()] }), HOST)).toThrow(/room for 5 disks and NICs/);
+    expect(() => qemuPlan(launchOf({ nics, disks: [overlay()] }), HOST)).toThrow(/room for 5 disks, NICs and shares/);
     expect(() => qemuPlan(launchOf({ nics, disks: [overlay()], kernel: distroKernel() }), HOST)).not.toThrow();
+  });
+
+  it('never goes on from memory that another process could not see', () => {
+    const shares = [{ path: '/srv', readonly: false, how: 'virtiofs' as const }];
+    const origin = { kind: 'clone' as const, keeperPath: '/run/t/0123456789ab/keep' };
+    expect(() => qemuPlan(launchOf({ shares, origin }), HOST)).toThrow(/it boots/);
+    expect(() => qemuPlan(launchOf({ shares: [{ path: '/srv', readonly: false }], origin }), HOST)).not.toThrow();
   });
 
   it('passes no path of the host to QEMU, whatever the paths are', () => {
@@ -85,6 +128,10 @@ describe('qemuPlan', () => {
           kernel: microKernel({ path: kernel, initrdPath: kernel }),
           disks: [{ path: disk, format: 'raw', readonly: false }],
           nics: [nic(0)],
+          shares: [
+            { path: dir, readonly: false },
+            { path: dir, readonly: false, how: 'virtiofs' },
+          ],
         });
         const { argv, open, listen } = qemuPlan(launch, HOST);
         expect(argv.filter((arg) => arg.includes('/secret/'))).toEqual([]);
@@ -95,8 +142,8 @@ describe('qemuPlan', () => {
 
   it('uses every descriptor exactly once, under a name of its own', () => {
     for (const launch of Object.values(CASES)) {
-      const { argv, open, listen } = qemuPlan(launch, HOST);
-      const names = [...open, ...listen].map(({ name }) => name);
+      const { argv, open, listen, share } = qemuPlan(launch, HOST);
+      const names = [...open, ...listen, ...share].map(({ name }) => name);
       expect(new Set(names).size).toBe(names.length);
       for (const name of names) expect(argv.join(' ').split(`{${name}}`)).toHaveLength(2);
     }

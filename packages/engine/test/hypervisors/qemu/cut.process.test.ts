@@ -107,10 +107,10 @@ describe.runIf(micro !== undefined)('a cut', limit, () => {
     await original.pause();
     await original.cutDisks([await all.layer()]);
     const statePath = join(all.root, 'fork-state');
-    await original.saveState(statePath);
+    const layout = await original.saveState(statePath);
     await original.resume();
     const mine = chain(disk, disk.path, await all.layer());
-    const fork = await driver.start(await all.vm({ disks: [mine], origin: { kind: 'saved', statePath } }));
+    const fork = await driver.start(await all.vm({ disks: [mine], origin: { kind: 'saved', statePath, layout } }));
     await fork.resume();
     const other = await agentOf(fork);
     await Promise.all([write(agent, '/root/two', 'original'), write(other, '/root/two', 'fork')]);

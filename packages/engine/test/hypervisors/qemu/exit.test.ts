@@ -35,6 +35,18 @@ const CASES: ReadonlyArray<
   ],
   ['a panic nobody saw', ended(), {}, 'Kernel panic - not syncing: Oops', 'crashed', /panicked: Oops$/],
   ['a panic by an event', ended(), { panicked: true, cause: 'guest-reset' }, '', 'crashed', /panicked$/],
+  [
+    'the end of what served it',
+    ended({
+      code: null,
+      signal: 'SIGKILL',
+      stderrTail: '\n[vmjail: the server of share0 has ended, so the VM is ended, too]\nvirtio_loop: Exit\n',
+    }),
+    {},
+    '',
+    'crashed',
+    /^Virtiofsd, which served share0, has ended/,
+  ],
   ['an error of the host', ended(), { cause: 'host-error' }, '', 'crashed', /gave up/],
   [
     'a bad end',
@@ -43,6 +55,14 @@ const CASES: ReadonlyArray<
     '',
     'crashed',
     /exit code 1: no such device$/,
+  ],
+  [
+    'a limit of memory',
+    ended({ code: null, signal: 'SIGKILL', ranOutOfMemory: true }),
+    {},
+    '',
+    'crashed',
+    /^The host ended it, for it took more memory/,
   ],
   ['a signal', ended({ code: null, signal: 'SIGSEGV' }), {}, '', 'crashed', /killed by SIGSEGV/],
   [

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '../../../src/hosts/index.ts';
 import { findJailHost, launchJail } from '../../../src/hypervisors/jail/index.ts';
 import { qemuPlan } from '../../../src/hypervisors/qemu/args.ts';
-import type { Driver, LaunchOrigin, Machine, VmLaunch } from '../../../src/hypervisors/index.ts';
+import type { Driver, LaunchOrigin, Machine, StateLayout, VmLaunch } from '../../../src/hypervisors/index.ts';
 import { agentOf, guests, micro, read, write, type Guests } from './real-guest.ts';
 import { qemuDriver } from './temporary-vm.ts';
 
@@ -53,10 +53,13 @@ async function note(machine: Machine): Promise<string> {
 let saves = 0;
 const statePath = (): string => join(all.root, `state${(saves += 1)}`);
 
+const layouts = new Map<string, StateLayout>();
+const layoutOf = (path: string): StateLayout => layouts.get(path) ?? 'stream';
+
 async function saved(machine: Machine): Promise<string> {
   const path = statePath();
   await machine.pause();
-  await machine.saveState(path);
+  layouts.set(path, await machine.saveState(path));
   expect(machine.state()).toBe('paused');
   return path;
 }
@@ -172,7 +175,7 @@ describe.runIf(micro !== undefined)('a saved machine', limit, () => {
     await original.resume();
     await withNote(original, 'after');
 
-    const fork = await start({ kind: 'saved', statePath: path });
+    const fork = await start({ kind: 'saved', statePath: path, layout: layoutOf(path) });
     expect(fork.state()).toBe('paused');
     await fork.resume();
     expect(await note(fork)).toBe('before');
@@ -184,8 +187,8 @@ describe.runIf(micro !== undefined)('a saved machine', limit, () => {
     const second = await saved(fork);
     await fork.kill();
     const machines = [
-      await start({ kind: 'saved', statePath: second }),
-      await start({ kind: 'saved', statePath: path }),
+      await start({ kind: 'saved', statePath: second, layout: layoutOf(second) }),
+      await start({ kind: 'saved', statePath: path, layout: layoutOf(path) }),
     ];
     await Promise.all(machines.map((machine) => machine.resume()));
     expect(await Promise.all(machines.map(note))).toEqual(['fork', 'before']);
@@ -199,7 +202,7 @@ describe.runIf(micro !== undefined)('a saved machine', limit, () => {
     const path = await saved(clone);
     expect((await stat(path)).size).toBeGreaterThan(20 * 2 ** 20);
     await clone.kill();
-    const fork = await start({ kind: 'saved', statePath: path });
+    const fork = await start({ kind: 'saved', statePath: path, layout: layoutOf(path) });
     await fork.resume();
     expect(await note(fork)).toBe('a clone');
     await fork.kill();
@@ -210,7 +213,7 @@ describe.runIf(micro !== undefined)('a saved machine', limit, () => {
     await withNote(original, 'for many');
     const path = await saved(original);
     await original.kill();
-    const launch = await all.template({}, path);
+    const launch = await all.template({}, path, layoutOf(path));
     const loaded = await driver.start(launch);
     expect(loaded.state()).toBe('paused');
     expect(await loaded.becomeTemplate(launch.origin.keeperPath)).toMatchObject({
@@ -229,7 +232,7 @@ describe.runIf(micro !== undefined)('a saved machine', limit, () => {
   it('is refused when it is damaged, and leaves nothing', async () => {
     const path = statePath();
     await writeFile(path, 'QEVM and then nothing of use');
-    const launch = await all.vm({ origin: { kind: 'saved', statePath: path } });
+    const launch = await all.vm({ origin: { kind: 'saved', statePath: path, layout: layoutOf(path) } });
     await expect(driver.start(launch)).rejects.toMatchObject({ code: 'failed', remedy: expect.any(String) as string });
     expect(existsSync(join(launch.dir, 'pid'))).toBe(false);
   });

@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { hostPaths, nativePath, probeHost, run } from '../../../src/hosts/index.ts';
-import type { LaunchDisk, LaunchOrigin, Machine, VmLaunch } from '../../../src/hypervisors/index.ts';
+import type { LaunchDisk, LaunchOrigin, Machine, StateLayout, VmLaunch } from '../../../src/hypervisors/index.ts';
 import { killJailed } from '../../../src/hypervisors/jail/index.ts';
 import { buildInitrd, findKernel, type ImagePaths } from '../../../src/images/index.ts';
 import { connectAgent, type AgentClient } from '../../../src/vms/agent/index.ts';
@@ -28,6 +28,7 @@ export interface Guests extends AsyncDisposable {
   template(
     changes?: Partial<VmLaunch>,
     statePath?: string,
+    layout?: StateLayout,
   ): Promise<VmLaunch & { origin: LaunchOrigin & { kind: 'template' } }>;
   /** An empty ext4 file system as a qcow2 file that nobody writes to, and a writable layer on it. */
   disk(): Promise<LaunchDisk & { readonly backing: NonNullable<LaunchDisk['backing']> }>;
@@ -83,12 +84,12 @@ export async function guests(parent = tmpdir()): Promise<Guests> {
   return {
     root,
     vm,
-    async template(changes, statePath) {
+    async template(changes, statePath, layout) {
       const launch = await vm(changes);
       const keeperPath = join(launch.dir, 'keep');
       // Its child has ended by then: the keeper itself is what there is to end.
       undo.defer(async () => void (await killJailed(launch.dir, { signal: AbortSignal.timeout(5000) })));
-      return { ...launch, origin: { kind: 'template', keeperPath, statePath } };
+      return { ...launch, origin: { kind: 'template', keeperPath, statePath, layout } };
     },
     async disk() {
       count += 1;

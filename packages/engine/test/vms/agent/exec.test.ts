@@ -34,6 +34,16 @@ test('without stdin the command reads end of file', async () => {
   expect((await finish(client.exec({ argv: ['cat'], stdin: false }))).exitCode).toBe(0);
 });
 
+test('a socket is input and output, and each of its halves ends by itself', async () => {
+  const script = 'readlink /proc/self/fd/0 /proc/self/fd/1; echo error >&2; wc -c; echo after';
+  const process = client.exec({ argv: ['sh', '-c', script], socket: true });
+  process.stdin.end(Buffer.alloc(1_000_000, 'x'));
+  const { stdout, stderr, exitCode } = await finish(process);
+  const [input, output, count, after] = stdout.trim().split(/\s+/);
+  expect(input).toMatch(/^socket:/);
+  expect([output, count, after, stderr, exitCode]).toEqual([input, '1000000', 'after', 'error\n', 0]);
+});
+
 test('passes every byte value, unchanged, both ways', async () => {
   const data = Buffer.from(Array.from({ length: 300_000 }, (_, index) => (index * 7) & 255));
   const process = client.exec({ argv: ['cat'] });

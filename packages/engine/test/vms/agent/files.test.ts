@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -155,4 +155,17 @@ test('lists a folder of many frames', async () => {
   const found = await client.list(folder);
   expect(found.length).toBe(1500);
   expect(found.every(({ name }, index) => name === names[index])).toBe(true);
+});
+
+test('a link takes the place of a file or link, not of a folder', async () => {
+  const path = join(dir, 'new', 'folder', 'key');
+  await client.link(path, '/run/secrets/one');
+  await client.link(path, '/run/secrets/two');
+  expect(await readlink(path)).toBe('/run/secrets/two');
+  await writeFile(join(dir, 'plain'), 'old');
+  await client.link(join(dir, 'plain'), path);
+  expect(await readlink(join(dir, 'plain'))).toBe(path);
+  await expect(client.link(join(dir, 'new'), path)).rejects.toThrow(/directory/i);
+  await expect(client.link('relative', path)).rejects.toEqual(code('invalid'));
+  expect(await readdir(join(dir, 'new', 'folder'))).toEqual(['key']);
 });

@@ -46,6 +46,12 @@ test('what can not be an identity is refused', () => {
   expect(() => encodeIdentity({ env: { 'A=B': 'c' } })).toThrowError(expect.objectContaining({ code: 'invalid' }));
 });
 
+/** More than go into one message of the agent's. */
+const MANY = Array.from({ length: 128 }, (_, n) => ({
+  to: `10.100.${n}.0/24`,
+  via: `10.8.0.${n === 2 ? 200 : n === 0 ? 201 : n}`,
+}));
+
 /** A network and mounts of its own, with two devices and a private /etc, else it would be this machine's identity. */
 const CAN_UNSHARE = process.getuid?.() === 0 && works('unshare -nmu ip link add eth0 type veth peer name eth1');
 
@@ -71,7 +77,11 @@ test.runIf(CAN_UNSHARE)('sets addresses, routes and names, and takes back what a
       nics: [
         // The first by the address it has, although it comes second; the other by what is left, with a new one.
         { mac: '02:00:00:00:00:02', addresses: ['10.9.0.2/24', 'fd00:9::2/64'], gateway: '10.9.0.1', mtu: 1400 },
-        { mac: '02:00:00:00:00:99', addresses: ['10.8.0.2/16'] },
+        {
+          mac: '02:00:00:00:00:99',
+          addresses: ['10.8.0.2/16', 'fd00:8::2/64'],
+          routes: [...MANY, { to: '0.0.0.0/1', via: '10.8.0.9' }, { to: 'fd00:7::/48', via: 'fd00:8::1' }],
+        },
       ],
     });
     expect(await sh('hostname; cat /etc/hostname /etc/machine-id /etc/resolv.conf; echo $GREETING')).toBe(
@@ -85,6 +95,11 @@ test.runIf(CAN_UNSHARE)('sets addresses, routes and names, and takes back what a
     expect(await sh('ip -o link show eth0')).toContain('02:00:00:00:00:99');
     expect(await sh('ip -o link show eth1')).toContain('mtu 1400');
     expect(await sh('ip route')).toContain('default via 10.9.0.1 dev eth1');
+    expect(await sh('ip -6 route')).toContain('fd00:7::/48 via fd00:8::1 dev eth0');
+    const routes = (await sh('ip route')).split('\n').filter((line) => line.includes(' via 10.8.'));
+    expect(routes.length).toBe(MANY.length + 1);
+    expect(routes).toContainEqual(expect.stringMatching(/^10\.100\.127\.0\/24 via 10\.8\.0\.127 dev eth0/));
+    expect(routes).toContainEqual(expect.stringMatching(/^0\.0\.0\.0\/1 via 10\.8\.0\.9 dev eth0/));
 
     await client.identify({
       hostname: 'second',
@@ -100,6 +115,9 @@ test.runIf(CAN_UNSHARE)('sets addresses, routes and names, and takes back what a
     expect(later).toContain('default via 10.9.0.1 dev eth1');
     expect(await sh('echo "$GREETING"')).toBe('\n');
 
+    await expect(
+      client.identify({ nics: [{ addresses: ['10.9.0.4/24'], routes: [{ to: '10.1.0.0/16', via: '10.77.0.1' }] }] }),
+    ).rejects.toMatchObject({ message: expect.stringContaining('addresses and routes') });
     await expect(
       client.identify({ nics: [1, 2, 3].map((n) => ({ addresses: [`10.7.${n}.2/24`] })) }),
     ).rejects.toMatchObject({ code: 'invalid', message: expect.stringContaining('fewer network interfaces') });
