@@ -1,5 +1,16 @@
 import { readFile } from 'node:fs/promises';
-import { allocateUid, doctorReport, probeHost, type Admission, type HostProfile } from '@skerry/engine';
+import {
+  allocateUid,
+  doctorReport,
+  foreignDoctorItem,
+  kernelDoctorItem,
+  kernelSupport,
+  probeHost,
+  readForeignFilters,
+  tagOf,
+  type Admission,
+  type HostProfile,
+} from '@skerry/engine';
 import { SkerryError, type DoctorItem, type HostInfo } from '@skerry/api';
 import type { DaemonPaths } from './paths.ts';
 
@@ -7,12 +18,14 @@ import type { DaemonPaths } from './paths.ts';
 export class HostService {
   readonly #paths: DaemonPaths;
   readonly #admission: Admission;
+  readonly #maxDevices: HostProfile['maxDevices'];
   #facts: ReturnType<typeof probeHost> | undefined;
   #passwd: Promise<{ passwd: string; group: string; subuid: string; subgid: string }> | undefined;
 
-  constructor(paths: DaemonPaths, admission: Admission) {
+  constructor(paths: DaemonPaths, admission: Admission, maxDevices: HostProfile['maxDevices']) {
     this.#paths = paths;
     this.#admission = admission;
+    this.#maxDevices = maxDevices;
   }
 
   facts(): ReturnType<typeof probeHost> {
@@ -26,22 +39,30 @@ export class HostService {
   }
 
   async doctor(): Promise<DoctorItem[]> {
-    return [...doctorReport(await this.facts()), await this.#admission.doctorItem()];
+    const facts = await this.facts();
+    const kernel = kernelSupport(facts);
+    const tag = tagOf(this.#paths.instance);
+    const foreign = kernel.lack === undefined ? [foreignDoctorItem(await readForeignFilters(tag, 'BRIDGE'))] : [];
+    return [...doctorReport(facts), kernelDoctorItem(kernel), ...foreign, await this.#admission.doctorItem()];
   }
 
   async profile(): Promise<HostProfile> {
     const [facts, accounts] = await Promise.all([this.facts(), this.#accounts()]);
     const isRoot = process.getuid?.() === 0;
-    const { kind } = facts.accelerator;
+    const { kind, cause, reason } = facts.accelerator;
     if (kind === 'none') {
-      throw new SkerryError('unsupported', 'No VM can run on this host: QEMU is not installed', {
-        remedy: 'Install it (Debian: apt-get install qemu-system-x86 qemu-utils), then `skerry host doctor`.',
+      throw new SkerryError('unsupported', `No VM can run on this host: ${reason}`, {
+        remedy:
+          cause === 'no-qemu'
+            ? 'Install it (Debian: apt-get install qemu-system-x86 qemu-utils), then `skerry host doctor`.'
+            : 'See `skerry host doctor`.',
       });
     }
     return {
       accelerator: kind,
       tscKhz: facts.cpu.tscKhz,
       instance: this.#paths.instance,
+      maxDevices: this.#maxDevices,
       kvmGid: facts.accelerator.kind === 'kvm' ? facts.accelerator.kvmGid : undefined,
       allocateUid: isRoot ? (used) => allocateUid(used, accounts) : undefined,
     };

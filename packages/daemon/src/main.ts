@@ -28,6 +28,7 @@ async function main(): Promise<void> {
 
   const stopping = Promise.withResolvers<string>();
   const server = await createServer(platform, {
+    version: manifest.version,
     stop: () => setImmediate(() => stopping.resolve('asked')),
     async info(): Promise<DaemonInfo> {
       const vms = await platform.vms.list();

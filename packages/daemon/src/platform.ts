@@ -2,56 +2,70 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import {
   Admission,
+  assertShareUsable,
+  createBackup,
   createQemuDriver,
-  EgressService,
   EventLog,
   ForkService,
   findJailHost,
+  Policies,
   ForwardService,
   ImageService,
   hostMemory,
   isAlive,
+  KeyRing,
   macFor,
   NETWORK_KIND,
-  NetworkService,
   NODE_KIND,
-  NodeCopyService,
-  NodeService,
+  finishRestore,
   openSqliteStore,
   PoolService,
+  removeUnfinishedBackups,
   Resources,
-  splitVmName,
-  SwitchService,
+  ShareDirectories,
+  ShareService,
+  SECRET_KIND,
+  SecretService,
+  SpareJail,
+  STORE_FILE,
   TaskService,
   Turns,
   UidClaims,
+  upgradeResources,
   UsageService,
   VM_KIND,
+  VmChanges,
   VmController,
   VmService,
-  type AdmissionLimits,
+  type SecretSpec,
   type WorkOptions,
 } from '@skerry/engine';
 import {
-  parseDurationMs,
-  parseMemoryMib,
   SkerryError,
-  TemplateBuild,
-  type Forward,
+  type BackupCreate,
   type NetworkSpec,
   type NetworkStatus,
   type NodeSpec,
   type NodeStatus,
-  type PoolSet,
-  type TemplatePolicy,
+  type Node,
   type Vm,
   type VmSpec,
   type VmStatus,
 } from '@skerry/api';
 import { bootBuilder } from './builder.ts';
-import { buildTemplateFor, templateService } from './templates.ts';
+import { openExplain } from './explain.ts';
+import { openFaults } from './faults.ts';
+import { VmForwards } from './forwards.ts';
+import { openNodes, type NodeServices } from './nodes.ts';
+import { sharedStates, templateService, templateVerbs } from './templates.ts';
 import { HostService } from './host.ts';
+import { openNetworks } from './networks.ts';
+import { openNics } from './nics.ts';
 import type { DaemonPaths } from './paths.ts';
+import { Recovery } from './recovery.ts';
+import { admissionLimits, agentTimeoutMs, shareRules } from './settings.ts';
+import { taskEvent } from './task-events.ts';
+import { watchVms } from './watch.ts';
 
 /** The composition root: the engine's parts, put together once. */
 
@@ -73,40 +87,73 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     });
   };
   await using undo = new AsyncDisposableStack();
-  const store = await openSqliteStore({ path: join(paths.dataDir, 'store.db') });
+  await finishRestore(paths.dataDir);
+  const store = await openSqliteStore({ path: join(paths.dataDir, STORE_FILE) });
   undo.defer(() => store.close());
-  const tasks = new TaskService(store, { onError });
+  const { changed } = await upgradeResources(store);
+  if (changed.length > 0) log('info', `brought to the form of this version: ${changed.length} resources`, { changed });
+  await removeUnfinishedBackups(paths.dataDir);
+  const tasks = new TaskService(store, {
+    onError,
+    onState: (task) => {
+      // What is asked of a node belongs to what happens to it; of a VM it is one and the same.
+      if (task.target?.kind === 'node') void events.emit(taskEvent(task));
+    },
+  });
   const events = new EventLog(store, { onError });
   const vms = new Resources<VmSpec, VmStatus>(store, VM_KIND);
   const nodes = new Resources<NodeSpec, NodeStatus>(store, NODE_KIND);
-  const networkResources = new Resources<NetworkSpec, NetworkStatus>(store, NETWORK_KIND);
   const listVms = async (): Promise<readonly Vm[]> => (await vms.list()).items as readonly Vm[];
+  const listNodes = async (): Promise<readonly Node[]> => (await nodes.list()).items as readonly Node[];
 
+  const secrets = new SecretService({
+    secrets: new Resources<SecretSpec, object>(store, SECRET_KIND),
+    keys: new KeyRing({
+      path: join(paths.dataDir, 'secrets.key'),
+      credentials: process.env['CREDENTIALS_DIRECTORY'],
+    }),
+    vms: listVms,
+    nodes: listNodes,
+    events,
+  });
   const admission: Admission = new Admission({
     ...admissionLimits(process.env),
     memory: () => hostMemory(),
     giveWay: (lackingMib) => pools.giveWay(lackingMib),
   });
-  const host = new HostService(paths, admission);
   const jail = await findJailHost();
-  const driver = createQemuDriver({ jail });
+  const spare = new SpareJail(jail.vmjailPath);
+  const driver = createQemuDriver({ jail, spare, policies: new Policies() });
+  const host = new HostService(paths, admission, driver.capabilities().maxDevices);
   const warn = (line: string): void => log('warn', line);
-  const switches = new SwitchService({ runtimeDir: paths.runtimeDir, jail, log: warn });
-  const networks = new NetworkService({
-    networks: networkResources,
+  const network = openNetworks({
+    networks: new Resources<NetworkSpec, NetworkStatus>(store, NETWORK_KIND),
     vms: listVms,
-    switches,
-    egress: new EgressService({ runtimeDir: paths.runtimeDir, jail, log: warn }),
+    nodes: listNodes,
+    events,
+    host,
+    assertPortsFree: (network) => forwards.assertFreeWith(network),
+    forwardsChanged: () => forwards.sync(),
+    runtimeDir: paths.runtimeDir,
+    instance: paths.instance,
+    jail,
+    log: warn,
   });
+  const { switches, verbs: networkVerbs, changes: networkChanges, service: networks } = network;
   const images = new ImageService({
     paths: paths.images,
     vms: listVms,
-    saveOn: (digest) => nodeCopies.saveOn(digest),
+    saveOn: (digest) => nodeServices.nodeCopies.saveOn(digest),
     bootBuilder: bootBuilder({ driver, host, runtimeDir: paths.runtimeDir }),
     onBackground: (state, message) => {
       log(state === 'failed' ? 'warn' : 'info', message);
       void events.emit({ type: `kernel.build-${state}`, message });
     },
+  });
+  const shares = new ShareDirectories({
+    rules: shareRules(paths),
+    capabilities: () => driver.capabilities(),
+    assertUsable: (share) => assertShareUsable(jail, share),
   });
   const uids = new UidClaims();
   const templates = templateService({ paths, driver, host, uids, events });
@@ -120,6 +167,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     dirs: (id) => controller.dirs(id),
     liveOptions: (id) => controller.liveOptions(id),
     macOf: (id) => macFor(id, 0),
+    isOnSwitch: (network) => networks.isOnSwitch(network),
     vmExists: async (id) => (await vms.find(id)) !== undefined,
     dataDir: paths.dataDir,
     onError,
@@ -128,8 +176,10 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     vms,
     templates,
     pools,
+    shares,
     turns: new Turns(Math.max(2, Math.ceil(STARTS_PER_PROCESSOR * availableParallelism()))),
     admission,
+    secrets,
     uids,
     events,
     driver,
@@ -144,12 +194,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
   const forwarding = new ForwardService({
     dial: async (vmId, port) => (await vmService.agent(vmId)).forward(port),
   });
-  /** Forwards of the VMs that run; `but` is left out, for it is about to change. */
-  const wantedForwards = async (but?: ReadonlySet<string>) =>
-    (await listVms())
-      .filter((vm) => (vm.status.state === 'running' || vm.status.state === 'paused') && but?.has(vm.id) !== true)
-      .flatMap((vm) => vm.spec.forwards.map((forward) => portForward(vm.id, forward)));
-  const syncForwards = async (): Promise<void> => forwarding.sync(await wantedForwards());
+  const forwards: VmForwards = new VmForwards({ vms, networks: () => networkVerbs.list(), forwarding, onError });
   const vmService = new VmService({
     vms,
     controller,
@@ -158,108 +203,70 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     networks,
     pools,
     admission,
-    assertPortsFree: async (forwards, vmId) => {
-      const others = await wantedForwards(new Set(vmId === undefined ? [] : [vmId]));
-      await forwarding.assertPortsFree([...others, ...forwards.map((forward) => portForward(vmId ?? '', forward))]);
-    },
+    shares,
+    secrets,
+    assertPortsFree: (wanted, vmId) => forwards.assertFree(wanted, vmId === undefined ? [] : [vmId]),
+    leaveLinks: (vmId) => nicServices.links.leave(vmId),
   });
-  const forks = new ForkService({ vms, service: vmService, controller, images, networks, admission, events });
-  const nodeService = new NodeService({
-    nodes,
-    vms: vmService,
-    admission,
-    events,
-    imageDigest: (name, recipe) => images.digestOf(name, recipe),
-    buildImage: (name, recipe, work) => images.ensure(name, recipe, work),
-    networks,
-    assertPortsFree: async (spec, members) => {
-      const own = new Set([...members.values()].map((vm) => vm.id));
-      const others = await wantedForwards(own);
-      const asked = Object.values(spec.vms).flatMap((vm) => vm.forwards.map((forward) => portForward('', forward)));
-      await forwarding.assertPortsFree([...others, ...asked]);
-    },
-    forwardsChanged: syncForwards,
-    onDeleted: (id) => nodeCopies.forget(id),
-    onError,
+  const nicServices = openNics({
+    ...{ vms, listVms, controller, images, networks, verbs: networkVerbs, events, onError },
+    captures: network.captures,
+    socketDir: join(paths.runtimeDir, 'readers'),
+    capabilities: () => driver.capabilities(),
   });
-  const nodeCopies: NodeCopyService = new NodeCopyService({
-    nodes,
-    nodeService,
-    admission,
+  const changes = new VmChanges({
     vms,
     service: vmService,
     controller,
+    events,
     images,
     networks,
-    events,
+    nics: nicServices.nics,
+    imageDigest: (name) => images.digestOf(name, undefined),
+    assertPortsFree: (wanted, vmId) => forwards.assertFree(wanted, vmId === undefined ? [] : [vmId]),
+  });
+  const forks = new ForkService({
+    ...{ vms, service: vmService, controller, images, networks, admission, events },
+    ...{ host: () => host.profile(), sharedStates: sharedStates({ paths, driver, host, uids }) },
+  });
+  const nodeServices: NodeServices = openNodes({
+    ...{ nodes, vms, vmService, controller, admission, shares, events, images, forwards, network, onError },
     savesDir: join(paths.dataDir, 'saves'),
   });
+  const { nodeService, nodeCopies, nodeVerbs } = nodeServices;
+
+  const faults = openFaults({ store, vms, vmService, controller, nodeService, network, events, onError });
+  const explain = openExplain({ network, listVms, faults, vmService });
 
   const usage = new UsageService({
     vms: listVms,
     switchStats: () => switches.stats(),
-    templateBytes: async () => templates.memoryBytes(),
+    templateBytes: () => templates.memoryBytes(),
     pools: () => pools.list(),
   });
 
-  /** Forwards follow the VMs: whatever changed their state, and whoever. */
-  const following = new AbortController();
-  const followForwards = async (): Promise<void> => {
-    const { revision } = await vms.list();
-    let known = '';
-    for await (const _ of vms.watch({ fromRevision: revision + 1, signal: following.signal })) {
-      const wanted = JSON.stringify(await wantedForwards());
-      if (wanted === known) continue;
-      known = wanted;
-      await syncForwards().catch((error: unknown) => onError(SkerryError.from(error), 'forwards'));
-    }
-  };
+  const verbs = templateVerbs({ templates, pools, images, host, onError });
 
-  /** Templates that shall be there before somebody starts a VM; nobody waits for them. */
-  const makeEager = (names: readonly string[]): void => {
-    for (const image of names) {
-      buildTemplateFor({ templates, images, host }, TemplateBuild.parse({ image }), {}).catch((error: unknown) =>
-        onError(SkerryError.from(error), `template of ${image}`),
-      );
-    }
-  };
-
-  /** Finds what runs; nothing is started twice. */
-  const recover = async () => {
-    const startedAtMs = performance.now();
-    await Promise.all([tasks.recover(), templates.recover(), pools.recover(), nodeCopies.recover()]);
-    const counts = { adopted: 0, ended: 0 };
-    await Promise.all(
-      (await listVms()).map(async (vm) => {
-        try {
-          const found = await controller.adopt(vm);
-          if (found === 'adopted') {
-            counts.adopted += 1;
-            await networks.plug(vm, controller.dirs(vm.id).runtimeDir);
-          }
-          if (found === 'ended') counts.ended += 1;
-        } catch (error) {
-          onError(SkerryError.from(error), `adoption of ${vm.name}`);
-        }
-      }),
-    );
-    const adoption = { ...counts, ms: Math.round(performance.now() - startedAtMs) };
-    await networks.recover().catch((error: unknown) => onError(SkerryError.from(error), 'networks'));
-    await syncForwards().catch((error: unknown) => onError(SkerryError.from(error), 'forwards'));
-    followForwards().catch((error: unknown) => {
-      if (!following.signal.aborted) onError(SkerryError.from(error), 'forwards');
-    });
-    // What was begun goes on; a VM that a node waits for is the node's business.
-    const begunNodes = await nodeService.recover();
-    for (const vm of await listVms()) {
-      const isNodes = begunNodes.has(splitVmName(vm.name).node ?? '');
-      if (isNodes && vm.status.state !== 'deleting' && vm.status.state !== 'stopping') continue;
-      controller.converge(vm.id).catch((error: unknown) => onError(SkerryError.from(error), vm.name));
-    }
-    makeEager(await templates.eagerImages());
-    pools.start();
-    return adoption;
-  };
+  const recovery = new Recovery({
+    store,
+    bootIdPath: paths.bootIdPath,
+    vms: vmService,
+    nodeResources: nodes,
+    nodes: nodeService,
+    nodeCopies,
+    ...nicServices,
+    controller,
+    tasks,
+    templates,
+    pools,
+    networks,
+    bridged: network.bridged,
+    forwards,
+    faults,
+    events,
+    makeEager: verbs.makeEager,
+    onError,
+  });
 
   const resources = undo.move();
   return {
@@ -268,41 +275,43 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     events,
     host,
     images,
+    networkVerbs,
+    networkChanges,
     networks,
-    templates: {
-      list: () => templates.list(),
-      get: (ref: string) => templates.get(ref),
-      async delete(ref: string) {
-        const { id } = templates.get(ref);
-        await templates.delete(id);
-        await pools.renew(id);
-      },
-      prune: (which: { readonly unusedForMs: number }) => templates.prune(which),
-      async setPolicy(image: string, policy: TemplatePolicy) {
-        await images.get(image);
-        const set = await templates.setPolicy(image, policy);
-        if (policy === 'eager') makeEager([image]);
-        return set;
-      },
-      build: (wanted: TemplateBuild, work: WorkOptions) => buildTemplateFor({ templates, images, host }, wanted, work),
-    },
-    pools: {
-      list: () => pools.list(),
-      async set(image: string, wanted: PoolSet) {
-        if (wanted.size > 0 && image !== 'micro') await images.get(image);
-        return pools.set(image, wanted);
-      },
-    },
+    explain,
+    templates: verbs.templates,
+    pools: verbs.pools,
+    changes,
+    backup: (wanted: BackupCreate, version: string, work: WorkOptions) =>
+      createBackup(
+        {
+          dataDir: paths.dataDir,
+          imagesDir: paths.images.imagesDir,
+          store,
+          version,
+          vms: listVms,
+          exclusively: (id, body) => controller.exclusively(id, body),
+        },
+        wanted,
+        work,
+      ),
     forks,
+    ...nicServices,
+    shares: new ShareService({ vms, controller, images, directories: shares }),
     nodeCopies,
+    nodeVerbs,
+    watchVms: (signal: AbortSignal) => watchVms(vms, signal),
+    secrets,
     controller,
     vms: vmService,
     nodes: nodeService,
     usage,
-    recover,
+    faults,
+    recover: () => recovery.run(),
     /** Lets go of everything: VMs, switch and ways out go on. */
     async close(): Promise<void> {
-      following.abort();
+      forwards.close();
+      await spare.close();
       await images.close();
       await pools.close();
       await templates.close();
@@ -310,31 +319,12 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
       if ((await listVms()).every(({ status }) => !isAlive(status.state))) await templates.clear();
       await tasks.close({ timeoutMs: 5000 });
       await forwarding.close();
+      await faults.close();
       await controller.close();
       await networks.close();
+      await network.bridged.close();
       await events.flush();
       await resources.disposeAsync();
     },
   };
-}
-
-/** SKERRY_AGENT_TIMEOUT=5m: for hosts so slow, or so busy, that a guest takes longer to boot than we would wait. */
-function agentTimeoutMs(text: string | undefined): number | undefined {
-  return text === undefined || text === '' ? undefined : parseDurationMs(text);
-}
-
-/** SKERRY_MEMORY_BUDGET=4Gi: what all VMs together may be promised. SKERRY_MEMORY_OVERCOMMIT=1: no more than there is. */
-function admissionLimits(env: NodeJS.ProcessEnv): AdmissionLimits {
-  const { SKERRY_MEMORY_BUDGET: budget = '', SKERRY_MEMORY_OVERCOMMIT: factor = '' } = env;
-  const overcommit = factor === '' ? undefined : Number(factor);
-  if (overcommit !== undefined && !(overcommit > 0 && overcommit <= 100)) {
-    throw new SkerryError('invalid', `SKERRY_MEMORY_OVERCOMMIT is '${factor}', not a factor`, {
-      remedy: 'Set it to a number such as 1.5 (more may be promised than there is) or 1 (no more).',
-    });
-  }
-  return { overcommit, budgetMib: budget === '' ? undefined : parseMemoryMib(budget) };
-}
-
-function portForward(vmId: string, { hostAddress, hostPort, guestPort }: Forward) {
-  return { hostAddress, hostPort, to: { vmId, port: guestPort } };
 }

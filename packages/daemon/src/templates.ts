@@ -1,16 +1,19 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Template, TemplateBuild } from '@skerry/api';
+import { isBuiltIn, SkerryError, TemplateBuild, type PoolSet, type Template, type TemplatePolicy } from '@skerry/api';
 import {
   connectAgent,
   diskSizeBytes,
   isolationOf,
   shapeLaunch,
+  SharedStates,
   TemplateService,
   type Driver,
   type EventLog,
   type ImageService,
+  type TemplatePorts,
+  type PoolService,
   type UidClaims,
   type WorkOptions,
 } from '@skerry/engine';
@@ -59,21 +62,79 @@ export function templateService({ paths, driver, host, uids, events }: TemplateP
       agent.close();
       await sleep(mountsRoot ? LONG_SETTLE_MS : SETTLE_MS, undefined, { signal });
     },
-    async isolate({ cpus, memoryMib }, name) {
-      const profile = await host.profile();
-      const uid = uids.claim(profile);
-      return {
-        isolation: isolationOf({ cpus, memoryMib }, { ...profile, uid }, name),
-        release: () => uids.release(uid),
-      };
-    },
+    isolate: isolateIn({ host, uids }),
     onEvent: (type, message, data) => void events.emit({ type, message, data }),
   });
 }
 
+/** What several forks of one VM go on from. */
+export function sharedStates({ paths, driver, host, uids }: Omit<TemplateParts, 'events'>): SharedStates {
+  const { runtimeDir, dataDir } = paths;
+  return new SharedStates({ driver, runtimeDir, dataDir, isolate: isolateIn({ host, uids }) });
+}
+
+function isolateIn({ host, uids }: Pick<TemplateParts, 'host' | 'uids'>): TemplatePorts['isolate'] {
+  return async ({ cpus, memoryMib }, name) => {
+    const profile = await host.profile();
+    const uid = uids.claim(profile);
+    return {
+      isolation: isolationOf({ cpus, memoryMib }, { ...profile, uid }, name),
+      release: () => uids.release(uid),
+    };
+  };
+}
+
+export interface TemplateVerbParts {
+  readonly templates: TemplateService;
+  readonly pools: PoolService;
+  readonly images: ImageService;
+  readonly host: HostService;
+  readonly onError: (error: SkerryError, what: string) => void;
+}
+
+/** What a user can ask of templates and pools. */
+export function templateVerbs(parts: TemplateVerbParts) {
+  const { templates, pools, images, onError } = parts;
+  /** Templates that shall be there before somebody starts a VM; nobody waits for them. */
+  const makeEager = (names: readonly string[]): void => {
+    for (const image of names) {
+      buildTemplateFor(parts, TemplateBuild.parse({ image }), {}).catch((error: unknown) =>
+        onError(SkerryError.from(error), `template of ${image}`),
+      );
+    }
+  };
+  return {
+    makeEager,
+    templates: {
+      list: () => templates.list(),
+      get: (ref: string) => templates.get(ref),
+      async delete(ref: string) {
+        const { id } = await templates.get(ref);
+        await templates.delete(id);
+        await pools.renew(id);
+      },
+      prune: (which: { readonly unusedForMs: number }) => templates.prune(which),
+      async setPolicy(image: string, policy: TemplatePolicy) {
+        await images.get(image);
+        const set = await templates.setPolicy(image, policy);
+        if (policy === 'eager') makeEager([image]);
+        return set;
+      },
+      build: (wanted: TemplateBuild, work: WorkOptions) => buildTemplateFor(parts, wanted, work),
+    },
+    pools: {
+      list: () => pools.list(),
+      async set(image: string, wanted: PoolSet) {
+        if (wanted.size > 0 && !isBuiltIn(image)) await images.get(image);
+        return pools.set(image, wanted);
+      },
+    },
+  };
+}
+
 /** For a person who does not want the first VM of a shape to wait for its template. */
-export async function buildTemplateFor(
-  { templates, images, host }: { templates: TemplateService; images: ImageService; host: HostService },
+async function buildTemplateFor(
+  { templates, images, host }: TemplateVerbParts,
   { image, kernel, ...shape }: TemplateBuild,
   work: WorkOptions,
 ): Promise<Template> {

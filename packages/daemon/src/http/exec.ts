@@ -4,6 +4,7 @@ import type { AgentProcess } from '@skerry/engine';
 import type { FastifyInstance } from 'fastify';
 import type { Readable } from 'node:stream';
 import type { Platform } from '../platform.ts';
+import { passOn } from './back-pressure.ts';
 import { routePath } from './routes.ts';
 import { finish, problemOf } from './problems.ts';
 
@@ -19,8 +20,10 @@ export function execRoutes(app: FastifyInstance, { vms }: Platform): void {
     socket.once('close', () => gone.abort());
     socket.on('error', () => gone.abort());
     socket.once('message', (message: Buffer) => {
-      serve(socket, message, vms, vm, gone.signal).catch((error: unknown) => {
-        if (!gone.signal.aborted) finish(socket, { type: 'error', error: problemOf(error).toBody() });
+      serve(socket, message, vms, vm, gone.signal).catch(async (error: unknown) => {
+        if (gone.signal.aborted) return;
+        const why = await vms.whyLost(vm, error).catch(() => error);
+        finish(socket, { type: 'error', error: problemOf(why).toBody() });
       });
     });
   });
@@ -61,12 +64,7 @@ function feed(socket: WebSocket, child: AgentProcess, data: Buffer): void {
     child.stdin.end();
     return;
   }
-  if (child.stdin.writable && !child.stdin.write(data.subarray(1))) {
-    socket.pause();
-    const go = (): void => socket.resume();
-    child.stdin.once('drain', go);
-    child.stdin.once('close', go);
-  }
+  passOn(socket, child.stdin, data.subarray(1));
 }
 
 function control(child: AgentProcess, data: Buffer): void {

@@ -3,16 +3,18 @@ import { refOf, specOf, type TaskContext } from '@skerry/engine';
 import type { FastifyRequest } from 'fastify';
 import type { Platform } from '../platform.ts';
 import { closedSignal, workOf, type Handlers, type Params, type TaskPlan } from './routes.ts';
+import { selected } from './selection.ts';
 
 /** Operations that answer with JSON: at once, or with the task that does the work. */
 
 export interface DaemonFacts {
+  readonly version: string;
   info(): Promise<DaemonInfo>;
   stop(): void;
 }
 
 export function jsonHandlers(platform: Platform, facts: DaemonFacts): Handlers {
-  const { vms, nodes, images, networks, tasks, events, host, usage } = platform;
+  const { vms, nodes, images, tasks, events, host, usage } = platform;
 
   const answers: Handlers['answers'] = {
     'daemon.info': () => facts.info(),
@@ -23,17 +25,16 @@ export function jsonHandlers(platform: Platform, facts: DaemonFacts): Handlers {
     'host.info': () => host.info(),
     'host.doctor': () => host.doctor(),
     'host.usage': () => usage.usage(),
-    'vm.list': () => vms.list(),
+    'vm.list': async (request) => selected(await vms.list(), request),
     'vm.get': (_, { vm = '' }) => vms.get(vm),
     'vm.wait': async (request, { vm = '' }, reply) => {
       const { condition, timeoutMs } = OPERATIONS['vm.wait'].body.parse(request.body ?? {});
       const found = await vms.get(vm);
       return vms.wait(found.id, condition, timeoutMs, { signal: closedSignal(reply) });
     },
-    'node.list': () => nodes.list(),
+    'node.list': async (request) => selected(await nodes.list(), request),
     'node.get': (_, { node = '' }) => nodes.get(node),
     'node.plan': (request) => nodes.plan(NodeUp.parse(request.body)),
-    'network.list': () => networks.list(),
     'image.list': () => images.list(),
     'image.get': (_, { image = '' }) => images.get(image),
     'task.list': () => tasks.list(),
@@ -67,7 +68,8 @@ export function jsonHandlers(platform: Platform, facts: DaemonFacts): Handlers {
           remedy: `Choose another name, or delete it: \`skerry delete ${input.name}\`.`,
         });
       }
-      const spec = specOf(input);
+      const spec = specOf(input.ssh ? { ...input, image: await images.withSsh(input.image) } : input);
+      await vms.assertSecrets(spec);
       return {
         description: `Create ${input.name}`,
         run: async (context) => {
@@ -118,20 +120,21 @@ export function jsonHandlers(platform: Platform, facts: DaemonFacts): Handlers {
         run: (context) => nodes.down(found.id, workOf(context)),
       };
     },
-    'node.delete': async (_, { node = '' }) => {
+    'node.delete': async (request, { node = '' }) => {
+      const { force } = OPERATIONS['node.delete'].query.parse(request.query);
       const found = await nodes.get(node);
       return {
         description: `Delete ${found.name}`,
         target: refOf(found),
         run: async (context) => {
-          await nodes.delete(found.id, workOf(context));
+          await nodes.delete(found.id, { force }, workOf(context));
           return {};
         },
       };
     },
     'image.build': async (request) => {
       const wanted = ImageBuild.parse(request.body);
-      const name = wanted.name ?? (wanted.target === 'micro' ? 'micro' : wanted.target.name);
+      const name = wanted.name ?? (typeof wanted.target === 'string' ? wanted.target : wanted.target.name);
       return { description: `Build the image ${name}`, run: (context) => images.build(wanted, workOf(context)) };
     },
     'image.delete': async (_, { image = '' }) => ({

@@ -2,6 +2,7 @@ import { open, watch } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { OPERATIONS } from '@skerry/api';
+import { withoutStamps } from '@skerry/engine';
 import type { FastifyInstance } from 'fastify';
 import type { Platform } from '../platform.ts';
 import { closedSignal, routePath } from './routes.ts';
@@ -15,14 +16,14 @@ export function logRoutes(app: FastifyInstance, { vms, controller }: Platform): 
     const { follow } = OPERATIONS['vm.logs'].query.parse(request.query);
     const vm = await vms.get((request.params as { vm: string }).vm);
     const path = join(controller.dirs(vm.id).dir, 'service.log');
-    const chunks = readLog(path, follow ? closedSignal(reply) : undefined);
+    const chunks = withoutStamps(readLog(path, follow ? closedSignal(reply) : undefined));
     return reply.type('text/plain; charset=utf-8').send(Readable.from(chunks, { objectMode: false }));
   });
 }
 
 /** Ends at the file's end, or with the signal when it is to be followed. A file that was cut is read from its start. */
-export async function* readLog(path: string, follow: AbortSignal | undefined): AsyncGenerator<Buffer> {
-  let position = 0;
+export async function* readLog(path: string, follow: AbortSignal | undefined, fromByte = 0): AsyncGenerator<Buffer> {
+  let position = fromByte;
   for await (const _ of changes(path, follow)) {
     let file;
     try {

@@ -2,14 +2,25 @@ import websocket from '@fastify/websocket';
 import { API_PREFIX, ERROR_KINDS, SkerryError } from '@skerry/api';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Platform } from '../platform.ts';
+import { changeHandlers } from './change-routes.ts';
 import { cloneHandlers } from './clone-routes.ts';
+import { connectRoutes } from './connect.ts';
 import { consoleRoutes } from './console.ts';
 import { execRoutes } from './exec.ts';
 import { fileRoutes } from './files.ts';
 import { jsonHandlers, type DaemonFacts } from './json-routes.ts';
+import { faultHandlers } from './fault-routes.ts';
+import { lifeHandlers } from './life-routes.ts';
+import { keepHandlers } from './keep-routes.ts';
+import { networkHandlers } from './network-routes.ts';
+import { routeHandlers } from './route-routes.ts';
 import { logRoutes } from './logs.ts';
+import { nodeHandlers, nodeStreams } from './node-routes.ts';
 import { problemOf } from './problems.ts';
 import { refuseTheRest, serve } from './routes.ts';
+import { captureRoutes, nicHandlers } from './nic-routes.ts';
+import { shareHandlers } from './share-routes.ts';
+import { secretHandlers } from './secret-routes.ts';
 import { streamRoutes } from './streams.ts';
 
 /** HTTP and WebSocket on top of the platform. Errors are problem details (RFC 9457) with our code and remedy. */
@@ -45,12 +56,25 @@ export async function createServer(platform: Platform, facts: DaemonFacts): Prom
   await app.register(
     async (scope) => {
       serve(scope, platform.tasks, jsonHandlers(platform, facts));
+      serve(scope, platform.tasks, changeHandlers(platform));
       serve(scope, platform.tasks, cloneHandlers(platform));
+      serve(scope, platform.tasks, shareHandlers(platform));
+      serve(scope, platform.tasks, nicHandlers(platform));
+      serve(scope, platform.tasks, lifeHandlers(platform));
+      serve(scope, platform.tasks, faultHandlers(platform));
+      serve(scope, platform.tasks, nodeHandlers(platform));
+      serve(scope, platform.tasks, networkHandlers(platform));
+      serve(scope, platform.tasks, routeHandlers(platform));
+      serve(scope, platform.tasks, secretHandlers(platform));
+      serve(scope, platform.tasks, keepHandlers(platform, facts.version));
       streamRoutes(scope, platform);
+      nodeStreams(scope, platform);
       fileRoutes(scope, platform);
       logRoutes(scope, platform);
+      captureRoutes(scope, platform);
       execRoutes(scope, platform);
       consoleRoutes(scope, platform);
+      connectRoutes(scope, platform);
       refuseTheRest(scope);
     },
     { prefix: API_PREFIX },

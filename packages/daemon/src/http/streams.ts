@@ -19,7 +19,8 @@ export function streamRoutes(app: FastifyInstance, { tasks, events }: Platform):
   });
 }
 
-function sendLines(reply: FastifyReply, open: (signal: AbortSignal) => AsyncIterable<unknown>): FastifyReply {
+/** @param open ends with its signal, which the caller's leaving aborts */
+export function sendLines(reply: FastifyReply, open: (signal: AbortSignal) => AsyncIterable<unknown>): FastifyReply {
   const signal = closedSignal(reply);
   const lines = async function* (): AsyncGenerator<string> {
     try {
