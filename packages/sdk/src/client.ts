@@ -1,7 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import {
+  type ConnectRequestInput,
   hasTaskEnded,
+  type LinkInfo,
   type OperationBody,
   type OperationId,
   type OperationResult,
@@ -12,7 +14,9 @@ import {
   type TaskProgress,
 } from '@skerry/api/base';
 import type WebSocket from 'ws';
-import { type Endpoint, ensureDaemon, findEndpoint } from './daemon-process/index.ts';
+import { NodeHandle } from './nodes/node.ts';
+import { ensureDaemon, type EnsureOptions, findEndpoint } from './daemon-process/index.ts';
+import { Images } from './images.ts';
 import { Pools, Templates } from './templates.ts';
 import { HttpTransport, type Query } from './transport/http.ts';
 import { parseNdjson } from './transport/ndjson.ts';
@@ -20,6 +24,8 @@ import { connectionError } from './transport/problem.ts';
 import { openSocket } from './transport/socket.ts';
 import { ExecProcess } from './vms/exec-process.ts';
 import type { ExecOptions } from './vms/exec.ts';
+import type { Tunnel } from './vms/guest-stream.ts';
+import { openTunnel } from './vms/tunnel.ts';
 import { VM } from './vms/vm.ts';
 
 type Table = typeof OPERATIONS;
@@ -63,12 +69,21 @@ interface LooseOptions {
 
 /** A connection to one daemon. Every call throws SkerryError. */
 export class Skerry implements Disposable {
+  readonly images = new Images(this);
   readonly templates = new Templates(this);
   readonly pools = new Pools(this);
   readonly #transport: HttpTransport;
 
-  constructor(endpoint: Endpoint) {
-    this.#transport = new HttpTransport(endpoint);
+  /** Of the daemon that is named, or of the one that the CLI would use. Connects with the first call, starts nothing. */
+  constructor(options: ConnectOptions = {}) {
+    const { host, socketPath, url } = options;
+    const named = socketPath !== undefined || url !== undefined;
+    this.#transport = new HttpTransport(named ? { socketPath, url, own: false } : findEndpoint(host));
+  }
+
+  /** Of the daemon that the CLI would use, which is started if it does not run. @throws SkerryError `unavailable` */
+  static async start(options: EnsureOptions = {}): Promise<Skerry> {
+    return new Skerry(await ensureDaemon(options));
   }
 
   /** One exchange. An operation of kind `task` answers with the Task as it was accepted; `run` follows it to its end. */
@@ -144,7 +159,12 @@ export class Skerry implements Disposable {
     return (await this.#transport.json({ ...requestOf(id, options), source: options.source })) as OperationResult<I>;
   }
 
-  /** @internal The WebSocket of `vm.exec` and `vm.console`. */
+  /** Makes a wire between two NICs that are not there yet, such as `web:eth1` and `db:eth1`; VMs that run have them at once. */
+  async link(a: string, b: string, options: RunOptions & { readonly signal?: AbortSignal } = {}): Promise<LinkInfo> {
+    return await this.run('link.create', { body: { ends: [a, b] }, ...options });
+  }
+
+  /** @internal The WebSocket of `vm.exec`, `vm.console` and `vm.connect`. */
   socket(id: OperationsOf<'websocket'>, vm: string, onFailure: (error: SkerryError) => void): WebSocket {
     return openSocket(this.#transport, routeOf(id, { vm }).path, onFailure);
   }
@@ -154,13 +174,49 @@ export class Skerry implements Disposable {
     return new ExecProcess(command, options, (onFailure) => this.socket('vm.exec', vm, onFailure));
   }
 
+  /**
+   * A stream to a TCP port inside a VM, or a session of its ssh server: whatever its networks let through, and through them.
+   * Each direction ends by itself.
+   * @throws SkerryError `unavailable` (nothing listens there), `unsupported` (no ssh server), `wrong-state`, `not-found`
+   */
+  connectTo(vm: string, to: ConnectRequestInput, signal?: AbortSignal): Promise<Tunnel> {
+    return openTunnel((onFailure) => this.socket('vm.connect', vm, onFailure), to, signal);
+  }
+
   /** A handle of a VM: NAME, NODE/NAME or id. @throws SkerryError `not-found` */
   async vm(ref: string): Promise<VM> {
     return new VM(this, await this.call('vm.get', { params: { vm: ref } }));
   }
 
-  async vms(): Promise<VM[]> {
-    return (await this.call('vm.list')).map((resource) => new VM(this, resource));
+  /**
+   * @param selector only those whose labels are so: `tier=front`, `tier in (a,b)`, `!legacy`; a comma is an `and`
+   * @throws SkerryError `invalid` (the selector)
+   */
+  async vms({ selector }: { readonly selector?: string | undefined } = {}): Promise<VM[]> {
+    return (await this.call('vm.list', { query: { selector } })).map((resource) => new VM(this, resource));
+  }
+
+  /** A handle of a node by its name or id. @throws SkerryError `not-found` */
+  async node(ref: string): Promise<NodeHandle> {
+    return new NodeHandle(this, await this.call('node.get', { params: { node: ref } }));
+  }
+
+  async nodes(): Promise<NodeHandle[]> {
+    return (await this.call('node.list')).map((resource) => new NodeHandle(this, resource));
+  }
+
+  /**
+   * Makes a node what is declared (`loadNodeFile` reads it from a file), and starts it.
+   * @param options.ephemeral `await using` deletes it at the end of the block
+   */
+  async up(
+    declared: OperationBody<'node.up'>,
+    {
+      ephemeral = false,
+      ...options
+    }: RunOptions & { readonly signal?: AbortSignal; readonly ephemeral?: boolean } = {},
+  ): Promise<NodeHandle> {
+    return new NodeHandle(this, await this.run('node.up', { body: declared, ...options }), { ephemeral });
   }
 
   /** Closes its idle connections. */
@@ -198,21 +254,17 @@ export interface ConnectOptions {
 
 /** A client of the daemon that is named, or of the one that the CLI would use; connects with the first call. */
 export function connect(options: ConnectOptions = {}): Skerry {
-  if (options.socketPath === undefined && options.url === undefined) return new Skerry(findEndpoint(options.host));
-  return new Skerry({ socketPath: options.socketPath, url: options.url, own: false });
+  return new Skerry(options);
 }
 
 let defaultClient: Promise<Skerry> | undefined;
 
 /** The client of `createVM`: finds the daemon as the CLI does, and starts it if it does not run. */
 export function getDefaultClient(): Promise<Skerry> {
-  defaultClient ??= ensureDaemon().then(
-    (endpoint) => new Skerry(endpoint),
-    (error: unknown) => {
-      defaultClient = undefined;
-      throw error;
-    },
-  );
+  defaultClient ??= Skerry.start().catch((error: unknown) => {
+    defaultClient = undefined;
+    throw error;
+  });
   return defaultClient;
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SkerryError } from '@skerry/api';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadNodeFile, loadRecipe } from '../src/index.ts';
+import { loadDeclarations, loadNodeFile, loadRecipe } from '../src/index.ts';
 
 let directory: string;
 beforeAll(async () => void (directory = await mkdtemp(join(tmpdir(), 'skerry-node-file-'))));
@@ -136,6 +136,42 @@ forward: [{ host: 8080, to: "web:80" }]
   test('that is not there', async () => {
     await expect(loadNodeFile(join(directory, 'gone.yaml'))).rejects.toMatchObject({ code: 'not-found' });
     await expect(loadNodeFile(directory)).rejects.toMatchObject({ code: 'invalid' });
+  });
+});
+
+describe('a file of several things', () => {
+  const VM = 'apiVersion: skerry/v1\nkind: VM\nname: web-vm\n';
+
+  test('has VMs and nodes, with what they name beside them', async () => {
+    await put('hello\n', 'hello.txt');
+    const path = await put(
+      `${VM}files: [{ path: /hello, source: hello.txt }]\n---\n# nothing\n---\n${HEAD}vms: { web: {} }\n`,
+    );
+    const [vm, node, ...others] = await loadDeclarations(path);
+    expect(vm).toMatchObject({
+      kind: 'VM',
+      name: 'web-vm',
+      vm: { memoryMib: 128, files: [{ contentBase64: btoa('hello\n') }] },
+    });
+    // What it says nothing of is as it is, or as for a new one.
+    expect(vm).not.toHaveProperty('vm.networks', expect.anything());
+    expect(node).toMatchObject({ kind: 'Node', name: 'shop' });
+    expect(others).toEqual([]);
+  });
+
+  test.each([
+    ['a value that is wrong', `${VM}---\n${VM}cpu: 0\n`, ['8:6: cpu: a VM needs at least 1 CPU']],
+    ['one that only the normal form refuses', `${VM}memory: 4Mi\n`, ['4:9: memory: a VM needs at least 32 MiB']],
+    ['a key that nobody knows', `${VM}memroy: 4Mi\n`, ["4:1: there is no key 'memroy' here"]],
+    ['a kind that is none', `kind: Pod\nname: x\n`, ["1:7: there is no kind 'Pod'"]],
+    ['the same twice', `${VM}---\n${VM}`, ['7:7: the VM web-vm is declared twice in this file']],
+    ['a label that nobody could select', `${VM}labels: { tier: 前 }\n`, ['4:17: labels.tier: not a value of a label']],
+  ])('%s is told with its place in the whole file', async (_, text, expected) => {
+    expect(await problemsOf(text, loadDeclarations)).toEqual(expected);
+  });
+
+  test('with nothing in it is refused', async () => {
+    await expect(loadDeclarations(await put('# nothing\n'))).rejects.toMatchObject({ code: 'invalid' });
   });
 });
 

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { hasTaskEnded, SkerryError } from '@skerry/api';
 import { connect, type Skerry } from '@skerry/sdk';
+import { daemonProgram } from '@skerry/sdk/daemon-process';
 import { findTraces, removeTraces, type Expected, type HostDirs } from './traces.ts';
 
 /** A host of its own for one test file: a daemon with private directories, of which nothing may be left in the end. */
@@ -15,7 +16,7 @@ const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 10_000;
 const DELETE_TIMEOUT_MS = 60_000;
-/** What ends by itself a moment after its last user is no trace: the switch waits 3 s for the next VM. */
+/** What ends by itself a moment after its last user is no trace. */
 const SETTLE_MS = 15_000;
 
 export interface TestHostOptions {
@@ -27,6 +28,12 @@ export interface TestHostOptions {
   readonly wrap?: readonly string[];
   /** Directory for the data, such as one on a small file system; it is left in place, empty. */
   readonly dataDir?: string;
+}
+
+export interface LeftoverOptions {
+  readonly settleMs?: number;
+  /** Whether the switch and the ways out may wait for the next VM, as they do for 3 s; false waits for their end. */
+  readonly idleNetwork?: boolean;
 }
 
 export interface CliResult {
@@ -110,7 +117,7 @@ export class TestHost implements AsyncDisposable {
   async start(): Promise<void> {
     if (this.#isRunning) return;
     this.#forgetClient();
-    const argv = this.#argv(join(REPOSITORY, 'packages/daemon/src/main.ts'), this.#options.wrap);
+    const argv = this.#argv(await daemonProgram('main'), this.#options.wrap);
     const log = await open(this.#logPath, 'a', 0o644);
     const daemon = spawn(argv[0] ?? '', argv.slice(1), { env: this.env, cwd: '/', stdio: ['ignore', log.fd, log.fd] });
     this.#daemon = daemon;
@@ -166,7 +173,7 @@ export class TestHost implements AsyncDisposable {
     args: readonly string[],
     { cwd = this.dir }: { readonly cwd?: string } = {},
   ): ChildProcessWithoutNullStreams {
-    const argv = [...this.#argv(join(REPOSITORY, 'packages/cli/src/main.ts')), ...args];
+    const argv = [...this.#argv(['--conditions=source', join(REPOSITORY, 'packages/cli/src/main.ts')]), ...args];
     const child = spawn(argv[0] ?? '', argv.slice(1), { env: this.env, cwd });
     child.stdin.on('error', () => undefined); // It ended without reading all of it.
     return child;
@@ -181,10 +188,12 @@ export class TestHost implements AsyncDisposable {
    * What is there beyond the daemon and the VMs it knows: processes, control groups, sockets, directories. Waits a little
    * for what is just ending.
    */
-  async leftovers({ settleMs = SETTLE_MS }: { readonly settleMs?: number } = {}): Promise<string[]> {
+  async leftovers({ settleMs = SETTLE_MS, idleNetwork = true }: LeftoverOptions = {}): Promise<string[]> {
     const deadline = performance.now() + settleMs;
     for (;;) {
-      const found = await findTraces(this.dirs, await this.#expected());
+      const expected = await this.#expected();
+      const hasNetwork = expected.runningIds.length > 0 || (idleNetwork && this.#isRunning);
+      const found = await findTraces(this.dirs, { ...expected, hasNetwork });
       if (found.length === 0 || performance.now() > deadline) return found;
       await sleep(100);
     }
@@ -234,13 +243,13 @@ export class TestHost implements AsyncDisposable {
     return join(this.dir, 'daemon.log');
   }
 
-  #argv(file: string, wrap: readonly string[] = []): string[] {
+  #argv(program: readonly string[], wrap: readonly string[] = []): string[] {
     const { user } = this.#options;
     const as =
       user === undefined
         ? []
         : ['setpriv', '--reuid', String(user.uid), '--regid', String(user.gid), '--clear-groups', '--'];
-    return [...as, ...wrap, process.execPath, '--conditions=source', '--disable-warning=ExperimentalWarning', file];
+    return [...as, ...wrap, process.execPath, '--disable-warning=ExperimentalWarning', ...program];
   }
 
   async #end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
@@ -261,7 +270,7 @@ export class TestHost implements AsyncDisposable {
     this.#client = undefined;
   }
 
-  async #expected(): Promise<Expected> {
+  async #expected(): Promise<Omit<Expected, 'hasNetwork'>> {
     if (!this.#isRunning) return { daemonPid: undefined, vmIds: [], runningIds: [], templateIds: [], poolIds: [] };
     const [vms, templates, pools] = await Promise.all([
       this.client.call('vm.list'),

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import fc from 'fast-check';
+import * as fc from './properties.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RangeQuery, Store, StoreEvent } from '@skerry/engine';
 import { applyToModel, modelRange, opsArbitrary, type Model, type RelativeTxn } from './store-model.ts';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from './properties.ts';
 import type { Compare, OpResult, StoreEntry, StoreEvent, StoreOp, Txn, TxnResult } from '@skerry/engine';
 
 /** The store's semantics written as plainly as can be, for the contract's property. */

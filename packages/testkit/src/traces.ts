@@ -13,8 +13,10 @@ export interface HostDirs {
 export interface Expected {
   readonly daemonPid: number | undefined;
   readonly vmIds: readonly string[];
-  /** VMs that have a process; while there is one, the switch and the ways out may run, too. */
+  /** VMs that have a process. */
   readonly runningIds: readonly string[];
+  /** Whether the switch and the ways out may run. */
+  readonly hasNetwork: boolean;
   readonly templateIds: readonly string[];
   /** Clones that wait in pools: as VMs, but that no VM has their ids yet. */
   readonly poolIds: readonly string[];
@@ -74,7 +76,7 @@ function allowance({ dataDir, runtimeDir }: HostDirs, expected: Expected) {
   const runningIds = [...expected.runningIds, ...poolIds];
   const shortIds = runningIds.map((id) => id.replaceAll('-', '').slice(-12));
   const isShared = (text: string): boolean =>
-    expected.runningIds.length > 0 && ['switch', 'egress'].some((name) => text.includes(join(runtimeDir, name)));
+    expected.hasNetwork && ['switch', 'egress', 'kernel'].some((name) => text.includes(join(runtimeDir, name)));
   const isOfTemplate = (text: string): boolean =>
     templateIds.some((id) => text.includes(join(runtimeDir, 't', id.slice(0, 12))));
   const isOfVm = (text: string): boolean =>
@@ -86,7 +88,9 @@ function allowance({ dataDir, runtimeDir }: HostDirs, expected: Expected) {
     processes(all: readonly Process[]): Set<number> {
       const wanted = all.filter((each) => {
         const traces = [each.commandLine, ...each.openPaths].join('\n');
-        return isOfVm(traces) || isShared(traces);
+        // It ends with the daemon, as its stdin then does.
+        const isSpare = each.parentPid === daemonPid && each.commandLine.endsWith('vmjail --wait');
+        return isSpare || isOfVm(traces) || isShared(traces);
       });
       const pids = withChildren(wanted, all);
       if (daemonPid !== undefined) pids.add(daemonPid);
@@ -98,8 +102,10 @@ function allowance({ dataDir, runtimeDir }: HostDirs, expected: Expected) {
       return vmIds.includes(inData) || isOfVm(path) || isShared(path);
     },
     group(path: string): boolean {
+      const ofTemplate = templateIds.some((id) => path.endsWith(`template-${id.slice(0, 12)}`));
+      const isUsed = runningIds.length > 0 || templateIds.length > 0;
       return (
-        runningIds.length > 0 && (/\/skerry-\w+$/.test(path) || runningIds.some((id) => path.endsWith(id.slice(-12))))
+        ofTemplate || (isUsed && (/\/skerry-\w+$/.test(path) || runningIds.some((id) => path.endsWith(id.slice(-12)))))
       );
     },
   };

@@ -1,13 +1,15 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { mkdir, open, readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { SkerryError } from '@skerry/api/base';
+import { hasDaemon, startByCommand } from './command.ts';
 import { daemonLogPath, dataDir, distrust, type Endpoint, findEndpoint, runtimeDir } from './places.ts';
+import { daemonProgram } from './program.ts';
+import { startUnit, unitRemedy, unitScope } from './unit.ts';
 
-const START_DEADLINE_MS = 15_000;
+/** A small machine that comes up takes its time; a daemon that has ended is told at once. */
+const START_DEADLINE_MS = 60_000;
 const RETRY_MS = 15;
 const LOG_TAIL_BYTES = 4096;
 /** After our daemon ended by itself, another one that holds the lock may be about to listen. */
@@ -41,7 +43,9 @@ export async function ensureDaemon(options: EnsureOptions = {}): Promise<Endpoin
     });
   }
   options.onStart?.();
-  await startDaemon(socketPath, options.signal);
+  const scope = unitScope();
+  if (scope !== undefined) await startService(scope, socketPath, options.signal);
+  else await (hasDaemon() ? startDaemon(socketPath, options.signal) : startByCommand(options.signal));
   return endpoint;
 }
 
@@ -58,6 +62,21 @@ export function answers(socketPath: string): Promise<boolean> {
   });
 }
 
+async function startService(
+  scope: 'system' | 'user',
+  socketPath: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  await startUnit(scope, signal);
+  for (const deadline = performance.now() + START_DEADLINE_MS; !(await answers(socketPath)); await sleep(RETRY_MS)) {
+    signal?.throwIfAborted();
+    if (performance.now() < deadline) continue;
+    throw new SkerryError('unavailable', `systemd has started the daemon, and nothing answers at ${socketPath}`, {
+      remedy: unitRemedy(scope),
+    });
+  }
+}
+
 async function startDaemon(socketPath: string, signal: AbortSignal | undefined): Promise<void> {
   await mkdir(dataDir(), { recursive: true, mode: 0o700 });
   // Its own mode only where we make it: an XDG_RUNTIME_DIR that is there keeps what it has.
@@ -65,7 +84,7 @@ async function startDaemon(socketPath: string, signal: AbortSignal | undefined):
   const logPath = daemonLogPath();
   await using log = await open(logPath, 'a', 0o600);
   const startOfLog = (await log.stat()).size;
-  const child = spawn(process.execPath, daemonArgv(), {
+  const child = spawn(process.execPath, daemonProgram('main'), {
     cwd: '/',
     stdio: ['ignore', log.fd, log.fd],
     // A session of its own: Ctrl-C in this terminal is not meant for it.
@@ -95,18 +114,4 @@ async function startFailure(logPath: string, startOfLog: number, ended: string |
     remedy: `See ${logPath}, and what \`skerry host doctor\` says.`,
     details: { logPath },
   });
-}
-
-/** In the repository the daemon runs unbuilt, beside us; packed, it is a package of its own. */
-function daemonArgv(): string[] {
-  const unbuilt = import.meta.url.endsWith('.ts');
-  const entry = fileURLToPath(
-    new URL(unbuilt ? '../../../daemon/src/main.ts' : '../../../daemon/dist/main.js', import.meta.url),
-  );
-  if (!existsSync(entry)) {
-    throw new SkerryError('unavailable', `The daemon is not installed: there is no ${entry}`, {
-      remedy: 'Install Skerry anew, or name a running daemon with --host.',
-    });
-  }
-  return unbuilt ? ['--conditions=source', entry] : [entry];
 }

@@ -1,7 +1,7 @@
 import { relative } from 'node:path';
 import { type ImageRecipe, normaliseRecipe, RecipeFile } from '@skerry/api';
 import { addIssues, type Issue } from './schema-problems.ts';
-import { YamlSource } from './source.ts';
+import { type OnRead, YamlSource } from './source.ts';
 
 /** What the normal form calls otherwise than the file. */
 const FILE_NAMES = { sizeMib: 'size', minMemoryMib: 'memoryMin', contentBase64: 'content' } as const;
@@ -10,8 +10,8 @@ const FILE_NAMES = { sizeMib: 'size', minMemoryMib: 'memoryMin', contentBase64: 
  * Reads a recipe and the files it names, with the rights of whoever calls.
  * @throws SkerryError `not-found`; `invalid` with FILE:LINE:COL, and all problems in `details.problems`
  */
-export async function loadRecipe(path: string): Promise<ImageRecipe> {
-  const source = await YamlSource.read(path.startsWith('/') ? shorter(path) : path);
+export async function loadRecipe(path: string, onRead?: OnRead): Promise<ImageRecipe> {
+  const source = await YamlSource.read(path.startsWith('/') ? shorter(path) : path, onRead);
   const parsed = RecipeFile.safeParse(source.value);
   if (!parsed.success) {
     const keys = Object.fromEntries(Object.keys(RecipeFile.shape).map((key) => [key, {}]));

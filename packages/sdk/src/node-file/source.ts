@@ -10,6 +10,9 @@ export const MAX_SOURCE_BYTES = 1024 * 1024;
 
 export type Path = ReadonlyArray<string | number>;
 
+/** Told the absolute path of each file before it is read. */
+export type OnRead = (path: string) => void;
+
 export interface Problem {
   readonly line: number;
   readonly column: number;
@@ -27,12 +30,20 @@ export class YamlSource {
   readonly #document: Document;
   readonly #lines: LineCounter;
   readonly #yaml: typeof import('yaml');
+  readonly onRead: OnRead | undefined;
 
-  private constructor(path: string, text: string, yaml: typeof import('yaml')) {
+  private constructor(
+    path: string,
+    document: Document,
+    lines: LineCounter,
+    yaml: typeof import('yaml'),
+    onRead: OnRead | undefined,
+  ) {
     this.path = path;
+    this.onRead = onRead;
     this.#yaml = yaml;
-    this.#lines = new yaml.LineCounter();
-    this.#document = yaml.parseDocument(text, { lineCounter: this.#lines, prettyErrors: false });
+    this.#lines = lines;
+    this.#document = document;
     for (const error of this.#document.errors) this.#add(error.pos[0], error.message, remedyOf(error.code));
     if (this.problems.length > 0) return;
     try {
@@ -44,11 +55,44 @@ export class YamlSource {
   }
 
   /** @throws SkerryError `not-found`, `invalid` (syntax) */
-  static async read(path: string): Promise<YamlSource> {
+  static async read(path: string, onRead?: OnRead): Promise<YamlSource> {
+    onRead?.(resolve(path));
     const text = (await readLimited(path, path, MAX_FILE_BYTES)).toString('utf8');
-    const source = new YamlSource(path, text, await import('yaml'));
+    const yaml = await import('yaml');
+    const lines = new yaml.LineCounter();
+    const document = yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false });
+    const source = new YamlSource(path, document, lines, yaml, onRead);
     source.throwIfWrong();
     return source;
+  }
+
+  /**
+   * The documents of a file, which `---` separates; places are told as in the whole file. Empty ones are left out.
+   * @param path `-` is standard input; what its documents name is beside the working directory
+   * @param merge whether `<<` takes over the keys of another mapping (YAML 1.1), as some programs have it
+   * @throws SkerryError `not-found`, `invalid` (syntax)
+   */
+  static async readAll(path: string, { merge = false }: { readonly merge?: boolean } = {}): Promise<YamlSource[]> {
+    const text = path === '-' ? await readStandardInput() : (await readLimited(path, path, MAX_FILE_BYTES)).toString();
+    const yaml = await import('yaml');
+    const lines = new yaml.LineCounter();
+    const documents = yaml.parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, merge });
+    const shown = path === '-' ? 'standard input' : path;
+    const sources = [...documents].map(
+      (document) => new YamlSource(shown, document as Document, lines, yaml, undefined),
+    );
+    for (const source of sources) source.throwIfWrong();
+    return sources.filter(({ value }) => value !== null && value !== undefined);
+  }
+
+  /** Where the key at a path stands, or the nearest thing around it that is there. */
+  placeOf(path: Path): { readonly line: number; readonly column: number } {
+    return this.#linePos(this.#offsetOf(path, typeof path.at(-1) === 'number' ? 'value' : 'key'));
+  }
+
+  /** What is meant otherwise than YAML reads it, such as tags that it does not know. */
+  get warnings(): Array<{ readonly line: number; readonly column: number; readonly message: string }> {
+    return this.#document.warnings.map(({ pos, message }) => ({ ...this.#linePos(pos[0]), message }));
   }
 
   /** A problem with the value at a path, or with the nearest thing around it that is there. */
@@ -66,6 +110,7 @@ export class YamlSource {
 
   /** The bytes of a file that is named at a path of this one, in base64; undefined after noting the problem. */
   async readBeside(name: string, path: Path): Promise<string | undefined> {
+    this.onRead?.(this.besides(name));
     try {
       return (await readLimited(this.besides(name), name, MAX_SOURCE_BYTES)).toString('base64');
     } catch (error) {
@@ -80,10 +125,14 @@ export class YamlSource {
     return resolve(dirname(this.path), name);
   }
 
-  #add(offset: number, message: string, remedy: string): void {
+  #linePos(offset: number): { readonly line: number; readonly column: number } {
     const { line, col } = this.#lines.linePos(offset);
     // An empty file has no lines at all.
-    const at = { line: Math.max(1, line), column: Math.max(1, col) };
+    return { line: Math.max(1, line), column: Math.max(1, col) };
+  }
+
+  #add(offset: number, message: string, remedy: string): void {
+    const at = this.#linePos(offset);
     this.problems.push({ ...at, message, remedy, text: `${this.path}:${at.line}:${at.column}: ${message}` });
   }
 
@@ -103,6 +152,21 @@ export class YamlSource {
     }
     return 0;
   }
+}
+
+async function readStandardInput(): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_FILE_BYTES) {
+      throw new SkerryError('invalid', `Standard input has more than the ${MAX_FILE_BYTES} bytes it may have`, {
+        remedy: 'Apply it in parts.',
+      });
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 async function readLimited(path: string, shown: string, maxBytes: number): Promise<Buffer> {

@@ -1,6 +1,7 @@
-import { parseMemoryMib, type VmCreateInput } from '@skerry/api/base';
+import { parseDurationMs, parseMemoryMib, parseRestart, type ShareInput, type VmCreateInput } from '@skerry/api/base';
 import { getDefaultClient, type Skerry } from '../client.ts';
 import { argvOf } from './exec.ts';
+import { shareOf } from './share.ts';
 import { type TaskOptions, VM } from './vm.ts';
 
 export interface CreateVMOptions extends TaskOptions {
@@ -18,15 +19,29 @@ export interface CreateVMOptions extends TaskOptions {
   readonly start?: boolean | undefined;
   /** Deleted when the handle is disposed, and when it stops. */
   readonly ephemeral?: boolean | undefined;
+  /** When it ends by itself: 'never' (the default), 'on-failure', 'always', or with the most tries in a row 'on-failure:5'. */
+  readonly restart?: string | VmCreateInput['restart'];
+  /** How long its guest may take to end by itself when it is stopped: '30s', or a number of milliseconds; default 10 s. */
+  readonly stopGracePeriod?: string | number | undefined;
+  /** After a restart of the host; default 'last': it runs again if it ran. */
+  readonly autostart?: VmCreateInput['autostart'];
+  /** Deleted only with `force`. */
+  readonly protect?: boolean | undefined;
+  /** With an ssh server, for `skerry ssh`; default false. */
+  readonly ssh?: boolean | undefined;
   /** Boots, even where a template would start it sooner. */
   readonly cold?: boolean | undefined;
   readonly kernel?: 'auto' | 'micro' | 'distro' | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Secrets, as files in /run/secrets or as variables; they have to be there (`secret.set`). */
+  readonly secrets?: VmCreateInput['secrets'];
   /** A long-running process that the VM keeps; a text is run by `sh -c`. */
   readonly command?: string | readonly string[] | undefined;
   readonly health?: VmCreateInput['health'];
   /** Ports of the host that lead into it. */
   readonly forwards?: VmCreateInput['forwards'];
+  /** Directories of the host: './src:/mnt/src[:ro]' (relative to the working directory), or in parts. */
+  readonly shares?: ReadonlyArray<string | ShareInput> | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** Default: the daemon the CLI would use, started if need be. */
   readonly client?: Skerry | undefined;
@@ -47,7 +62,8 @@ export async function createVM(options: CreateVMOptions): Promise<VM> {
 }
 
 function createBody(options: CreateVMOptions): VmCreateInput {
-  const { name, title, os, cpu, memory, disk, network, kernel, env, command, health, forwards, labels } = options;
+  const { name, title, os, cpu, memory, disk, network, kernel, env, secrets, command, health } = options;
+  const { forwards, shares, labels, stopGracePeriod } = options;
   const body: Record<string, unknown> = {
     name,
     title,
@@ -58,11 +74,18 @@ function createBody(options: CreateVMOptions): VmCreateInput {
     network,
     kernel,
     env,
+    secrets,
     command: command === undefined ? undefined : argvOf(command),
     health,
     forwards,
+    shares: shares?.map(shareOf),
     labels,
+    restart: typeof options.restart === 'string' ? parseRestart(options.restart) : options.restart,
+    stopGracePeriodMs: typeof stopGracePeriod === 'string' ? parseDurationMs(stopGracePeriod) : stopGracePeriod,
+    autostart: options.autostart,
+    protected: options.protect,
     cold: options.cold,
+    ssh: options.ssh,
     ephemeral: options.ephemeral ?? false,
     start: options.start ?? true,
   } satisfies { [K in keyof VmCreateInput]: VmCreateInput[K] | undefined };

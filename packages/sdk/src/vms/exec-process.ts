@@ -15,6 +15,7 @@ import { createStdin } from './stdin.ts';
 const DEFAULT_MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 type Exit = Pick<ExecResult, 'exitCode' | 'signal'>;
+/** @internal */
 export type OpenSocket = (onFailure: (error: SkerryError) => void) => WebSocket;
 
 /**
@@ -25,7 +26,13 @@ export type OpenSocket = (onFailure: (error: SkerryError) => void) => WebSocket;
 export class ExecProcess implements PromiseLike<ExecResult>, AsyncIterable<ExecChunk> {
   readonly #socket: WebSocket;
   readonly #output: OutputQueue;
-  readonly #exit = Promise.withResolvers<Exit>();
+  // By hand: Node 20 has no Promise.withResolvers.
+  #resolve!: (exit: Exit) => void;
+  #reject!: (error: SkerryError) => void;
+  readonly #exit = new Promise<Exit>((resolve, reject) => {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  });
   readonly #stop = new AbortController();
   #collect: { chunks: Record<ExecChunk['stream'], Uint8Array[]>; bytes: number } | undefined;
   readonly #maxOutputBytes: number;
@@ -34,9 +41,10 @@ export class ExecProcess implements PromiseLike<ExecResult>, AsyncIterable<ExecC
   #sent = false;
   #settled = false;
 
+  /** @internal Made by `exec`. */
   constructor(command: string | readonly string[], options: ExecOptions, open: OpenSocket) {
     this.#maxOutputBytes = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
-    this.#exit.promise.catch(() => {}); // Who iterates learns of it there.
+    this.#exit.catch(() => {}); // Who iterates learns of it there.
     const socket = open((error) => this.#fail(error));
     this.#socket = socket;
     this.#output = new OutputQueue(
@@ -90,7 +98,7 @@ export class ExecProcess implements PromiseLike<ExecResult>, AsyncIterable<ExecC
     onrejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     this.#startCollecting();
-    return this.#exit.promise
+    return this.#exit
       .then((exit) => ({ stdout: this.#text('stdout'), stderr: this.#text('stderr'), ...exit }))
       .then(onfulfilled, onrejected);
   }
@@ -148,7 +156,7 @@ export class ExecProcess implements PromiseLike<ExecResult>, AsyncIterable<ExecC
     } else if (!this.#settled) {
       this.#settled = true;
       this.#output.end();
-      this.#exit.resolve({ exitCode: reply.exitCode, signal: reply.signal });
+      this.#resolve({ exitCode: reply.exitCode, signal: reply.signal });
       this.#end();
     }
     // Nothing is left to say, so no closing handshake is waited for.
@@ -159,7 +167,7 @@ export class ExecProcess implements PromiseLike<ExecResult>, AsyncIterable<ExecC
     if (this.#settled) return;
     this.#settled = true;
     this.#output.end(error);
-    this.#exit.reject(error);
+    this.#reject(error);
     this.#end();
   }
 

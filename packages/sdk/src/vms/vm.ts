@@ -1,10 +1,23 @@
 import type { Duplex, Readable } from 'node:stream';
-import type { Vm, WaitCondition } from '@skerry/api/base';
+import type {
+  NicAddInput,
+  NicInfo,
+  NicSet,
+  ShareInfo,
+  ShareInput,
+  Vm,
+  VmChanged,
+  VmSetInput,
+  WaitCondition,
+} from '@skerry/api/base';
 import type { RunOptions, Skerry } from '../client.ts';
+import { NicHandle } from '../faults/nic.ts';
+import { VmFaults } from '../faults/vm-faults.ts';
 import { openConsole } from './console.ts';
 import type { ExecProcess } from './exec-process.ts';
 import type { ExecOptions } from './exec.ts';
 import { VmFiles } from './files.ts';
+import { shareOf } from './share.ts';
 
 export type TaskOptions = RunOptions & { readonly signal?: AbortSignal | undefined };
 
@@ -14,8 +27,10 @@ export type TaskOptions = RunOptions & { readonly signal?: AbortSignal | undefin
  */
 export class VM implements AsyncDisposable {
   readonly id: string;
-  readonly name: string;
+  #name: string;
   readonly files: VmFiles;
+  /** What can be made to go wrong with it: `await using freeze = await vm.fault.freeze({ forMs: 10_000 })`. */
+  readonly fault: VmFaults;
   readonly #client: Skerry;
   readonly #ephemeral: boolean;
   #deleted = false;
@@ -23,9 +38,15 @@ export class VM implements AsyncDisposable {
   constructor(client: Skerry, resource: Vm) {
     this.#client = client;
     this.id = resource.id;
-    this.name = resource.name;
+    this.#name = resource.name;
     this.#ephemeral = resource.spec.ephemeral;
     this.files = new VmFiles(client, resource.id);
+    this.fault = new VmFaults(client, resource.id);
+  }
+
+  /** As this handle knows it: the id stays when somebody renames it. */
+  get name(): string {
+    return this.#name;
   }
 
   /** What it is now. */
@@ -41,7 +62,7 @@ export class VM implements AsyncDisposable {
     return await this.#client.run('vm.start', { params: { vm: this.id }, query: { discardMemory }, ...options });
   }
 
-  /** Shuts it down; powers it off if that takes longer than `timeoutMs` (default 10 s). */
+  /** Shuts it down; powers it off if that takes longer than `timeoutMs` (default: its `stopGracePeriod`). */
   async stop({ timeoutMs, ...options }: TaskOptions & { readonly timeoutMs?: number } = {}): Promise<Vm> {
     const body = timeoutMs === undefined ? {} : { timeoutMs };
     return await this.#client.run('vm.stop', { params: { vm: this.id }, body, ...options });
@@ -49,6 +70,46 @@ export class VM implements AsyncDisposable {
 
   async restart(options: TaskOptions = {}): Promise<Vm> {
     return await this.#client.run('vm.restart', { params: { vm: this.id }, ...options });
+  }
+
+  /** Its NICs: networks, addresses, and what is asked of them. */
+  async nics(): Promise<NicInfo[]> {
+    return await this.#client.call('vm.nic.list', { params: { vm: this.id } });
+  }
+
+  /** A handle of one of them, such as eth1: for what can be made to go wrong at it. */
+  nic(name: string): NicHandle {
+    return new NicHandle(this.#client, this.id, name);
+  }
+
+  /** `{ network: 'lab' }`: one that runs has it at once. */
+  async addNic(nic: NicAddInput, options: TaskOptions = {}): Promise<NicInfo> {
+    return await this.#client.run('vm.nic.add', { params: { vm: this.id }, body: nic, ...options });
+  }
+
+  /** @param nic such as eth1 @param change `{ link: 'down' }`: what is left out stays, null is the default again */
+  async setNic(nic: string, change: NicSet, options: TaskOptions = {}): Promise<NicInfo> {
+    return await this.#client.run('vm.nic.set', { params: { vm: this.id, nic }, body: change, ...options });
+  }
+
+  /** @param nic such as eth1 @returns those that are left */
+  async removeNic(nic: string, options: TaskOptions = {}): Promise<NicInfo[]> {
+    return await this.#client.run('vm.nic.remove', { params: { vm: this.id, nic }, ...options });
+  }
+
+  /** The directories of the host that it sees, and whether it has them now. */
+  async shares(): Promise<ShareInfo[]> {
+    return await this.#client.call('vm.share.list', { params: { vm: this.id } });
+  }
+
+  /** './src:/mnt/src[:ro,virtiofs]': shares a directory with it, from its next start. */
+  async addShare(share: string | ShareInput, options: TaskOptions = {}): Promise<ShareInfo[]> {
+    return await this.#client.run('vm.share.add', { params: { vm: this.id }, body: shareOf(share), ...options });
+  }
+
+  /** By its place in the guest; a running VM has it unmounted at once, unless a process is in it. */
+  async removeShare(guestPath: string, options: TaskOptions = {}): Promise<ShareInfo[]> {
+    return await this.#client.run('vm.share.remove', { params: { vm: this.id }, query: { guestPath }, ...options });
   }
 
   async pause(options: TaskOptions = {}): Promise<Vm> {
@@ -82,9 +143,32 @@ export class VM implements AsyncDisposable {
     return count === undefined && first !== undefined ? first : forks;
   }
 
+  /**
+   * Changes what is asked of it; null takes a field out. `atNextStart` names what a running VM does not take up before.
+   *
+   *     await vm.set({ memoryMib: 256, labels: { tier: 'front' }, title: null });
+   *
+   * @throws SkerryError `invalid`, `in-use` (host port), `refused` (its node declares it)
+   */
+  async set(patch: VmSetInput): Promise<VmChanged> {
+    return await this.#client.call('vm.set', { params: { vm: this.id }, body: patch });
+  }
+
+  /** Its id, disk and addresses stay. @throws SkerryError `conflict` (the name is taken), `refused` (it is a node's) */
+  async rename(name: string): Promise<Vm> {
+    const vm = await this.#client.call('vm.rename', { params: { vm: this.id }, body: { name } });
+    this.#name = vm.name;
+    return vm;
+  }
+
   /** Powers it off at once: what the guest has not written is lost. */
   async kill(options: TaskOptions = {}): Promise<Vm> {
     return await this.#client.run('vm.kill', { params: { vm: this.id }, ...options });
+  }
+
+  /** Whether it runs again after a restart of the host. @throws SkerryError `unsupported` of a VM of a node */
+  async setAutostart(autostart: 'on' | 'off' | 'last'): Promise<Vm> {
+    return await this.#client.call('vm.autostart', { params: { vm: this.id }, body: { autostart } });
   }
 
   /** Deletes it with its disk; a running one only with `force`. */
@@ -110,6 +194,14 @@ export class VM implements AsyncDisposable {
    */
   exec(command: string | readonly string[], options: ExecOptions = {}): ExecProcess {
     return this.#client.exec(this.id, command, options);
+  }
+
+  /**
+   * A stream to a TCP port inside it, whatever its networks let through; each direction ends by itself.
+   * @throws SkerryError `unavailable` (nothing listens there), `wrong-state` (it does not run)
+   */
+  async connect(port: number, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Duplex> {
+    return (await this.#client.connectTo(this.id, { to: 'port', port }, signal)).stream;
   }
 
   /** Its serial console, past output first. */
