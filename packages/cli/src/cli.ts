@@ -3,7 +3,9 @@ import { Args, type Command, commandHelp, generalHelp, groupHelp, type OutputFor
 import { Context, Output } from './terminal/index.ts';
 
 /** @returns the exit code */
-export async function runCommandLine(argv: readonly string[]): Promise<number> {
+export async function runCommandLine(given: readonly string[]): Promise<number> {
+  // What every program answers to, by the command's own name.
+  const argv = given[0] === '--version' ? ['version', ...given.slice(1)] : given;
   try {
     const commands = await commandsFor(argv);
     const parsed = parse(argv, commands);
@@ -26,9 +28,10 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** `exec` is what scripts call in loops: it comes without the others, which take longer to load than the guest to answer. */
+/** `exec` is what scripts call in loops, `connect` what each ssh starts: they come without the others, which take longer to load than the guest to answer. */
 async function commandsFor([first]: readonly string[]): Promise<readonly Command[]> {
   if (first === 'exec') return [(await import('./commands/vm-exec.ts')).execCommand];
+  if (first === 'connect') return [(await import('./commands/connect.ts')).connectCommand];
   return (await import('./commands/index.ts')).COMMANDS;
 }
 

@@ -1,3 +1,4 @@
+import { asSkerry } from './grammar/programs.ts';
 import { runHot } from './hot/index.ts';
 
 // A reader that has seen enough (`skerry list | head`) is no error.
@@ -6,8 +7,11 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-const argv = process.argv.slice(2);
-if (!(await runHot(argv))) {
+const argv = asSkerry(process.env['SKERRY_PROGRAM'], process.argv.slice(2));
+if (argv[0] === '__complete') {
+  const { complete } = await import('./completion/index.ts');
+  process.stdout.write(await complete(argv.slice(1)).catch(() => ''), () => process.exit(0));
+} else if (!(await runHot(argv))) {
   const { runCommandLine } = await import('./cli.ts');
   const exitCode = await runCommandLine(argv);
   // What a slow reader has not taken yet is still ours.

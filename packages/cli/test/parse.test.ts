@@ -1,7 +1,7 @@
 import { SkerryError } from '@skerry/api';
 import { describe, expect, test } from 'vitest';
 import { COMMANDS } from '../src/commands/index.ts';
-import { parseForward } from '../src/commands/vm-create.ts';
+import { parseForward } from '../src/commands/vm-parameters.ts';
 import { commandHelp, generalHelp, groupHelp, GROUPS, nameOf, parse } from '../src/grammar/index.ts';
 import { parsePlace } from '../src/commands/copy/places.ts';
 
@@ -98,6 +98,11 @@ const ISSUE = [
   'pool list',
   'top',
   'top --once',
+  // issue 4
+  'create job micro --restart on-failure:5 --stop-grace-period 30s --autostart on',
+  'autostart web-vm on',
+  'autostart web-vm shop off',
+  'stop web-vm --force',
   'top --interval 2s',
 ];
 
@@ -213,8 +218,8 @@ describe('help', () => {
       expect(help).toContain('Usage:\n  skerry ');
       for (const example of command.examples) {
         expect(help).toContain(example);
-        // The part that a shell gives us: after a pipe, before a redirection, quotes taken off.
-        const line = example.slice(example.indexOf('skerry ') + 7).replace(/ [<>] .*/, '');
+        // The part that a shell gives us: after a pipe, before a redirection or another pipe, quotes taken off.
+        const line = example.slice(example.indexOf('skerry ') + 7).replace(/ [<>|] .*/, '');
         const argv = [...line.matchAll(/'([^']*)'|\S+/g)].map((match) => match[1] ?? match[0]);
         expect(parsed(argv).name).toBe(nameOf(command));
       }

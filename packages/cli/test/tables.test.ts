@@ -4,7 +4,7 @@ import { vmOf } from '@skerry/testkit/contract-server';
 import { stateLine } from '../src/commands/vm-create.ts';
 import { vmLines } from '../src/commands/vm-info.ts';
 import { parseAnswer } from '../src/hot/ask.ts';
-import { cut, renderTable, VM_COLUMNS, waterfall, widthOf } from '../src/tables/index.ts';
+import { cut, renderTable, restartText, VM_COLUMNS, waterfall, widthOf } from '../src/tables/index.ts';
 
 const ID = '019a0000-0000-7000-8000-0123456789ab';
 const vm = (name: string, spec: Partial<Vm['spec']> = {}, status: Partial<Vm['status']> = {}): Vm => ({
@@ -43,6 +43,17 @@ describe('tables', () => {
     `);
   });
 
+  test('with titles of any script, each column at its place', () => {
+    const titled = (name: string, title: string): Vm => ({ ...vm(name), title });
+    const rows = [titled('a', '日本語の名前'), titled('b', '한글'.normalize('NFD')), titled('c', 'plain')];
+    const lines = renderTable(rows, [
+      { title: 'TITLE', of: ({ title }) => title },
+      { title: 'NAME', of: ({ name }) => name },
+    ]).split('\n');
+    expect(lines.slice(1, 4).map((line) => widthOf(line))).toEqual([15, 15, 15]);
+    expect(renderTable(rows, VM_COLUMNS)).toContain('日本語の名前');
+  });
+
   test('of nothing are their heading', () => {
     expect(renderTable([], VM_COLUMNS)).toBe('ID  NAME  STATE  CPU  MEMORY  ADDRESSES  NODE\n');
   });
@@ -55,6 +66,20 @@ describe('tables', () => {
     const columns = VM_COLUMNS.filter(({ title }) => ['NAME', 'TITLE'].includes(title));
     expect(renderTable(rows, [...columns.toReversed()])).toBe('TITLE   NAME\n店の前  a\nplain   b\n');
     expect([widthOf('é'), widthOf('e\u0301'), widthOf('店'), widthOf('🙂')]).toEqual([1, 1, 2, 2]);
+  });
+
+  test('show when a VM restarts, and why one is left stopped', () => {
+    const recovery = { phase: 'waiting' as const, tries: 3, failedAt: [], dueAt: '2026-01-01T00:00:04.000Z' };
+    const waiting = vm('web', {}, { state: 'crashed', message: 'QEMU crashed', recovery });
+    expect(restartText(waiting.status, Date.parse('2026-01-01T00:00:00.500Z'))).toBe('restarts in 4 s (try 3)');
+    expect(restartText({ ...waiting.status, recovery: { ...recovery, phase: 'up' } })).toBe('');
+    const columns = VM_COLUMNS.filter(({ title }) => ['NAME', 'STATE', 'MESSAGE'].includes(title));
+    const given = vm('job', {}, { state: 'crashed', message: 'left stopped' });
+    expect(renderTable([given, vm('up', {}, { state: 'running', message: 'no' })], columns)).toBe(
+      'NAME  STATE    MESSAGE\njob   crashed  left stopped\nup    running  -\n',
+    );
+    expect(renderTable([waiting], columns)).toContain('restarts in 0 s (try 3)');
+    expect(vmLines(waiting).join('\n')).toContain('crashed: QEMU crashed; restarts in 0 s (try 3)');
   });
 
   test('show what is suspended', () => {

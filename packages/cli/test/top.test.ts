@@ -1,5 +1,5 @@
 import type { HostUsage, VmUsage } from '@skerry/api';
-import fc from 'fast-check';
+import * as fc from '@skerry/testkit/properties';
 import { describe, expect, test } from 'vitest';
 import { ratesOf, sorted } from '../src/commands/top/rates.ts';
 import { topLines } from '../src/commands/top/view.ts';

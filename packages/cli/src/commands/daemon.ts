@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { stat, watch } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatBytes, formatDuration, type OperationResult, SkerryError } from '@skerry/api/base';
-import { answers, daemonLogPath, findEndpoint } from '@skerry/sdk/daemon-process';
+import { answers, daemonLogPath, findEndpoint, printUnitLog } from '@skerry/sdk/daemon-process';
 import type { Command } from '../grammar/index.ts';
 import { padEnd } from '../tables/index.ts';
 import type { Context } from '../terminal/index.ts';
@@ -68,8 +68,11 @@ export const daemonCommands: readonly Command[] = [
     summary: "The daemon's own log",
     examples: ['skerry daemon logs', 'skerry daemon logs -f'],
     run: async (context, args) => {
-      const path = await logPath(context);
-      return await untilInterrupted(context, () => show(path, args.flag('follow'), context.signal));
+      const follow = args.flag('follow');
+      return await untilInterrupted(context, async () => {
+        if (findEndpoint(context.host).own && (await printUnitLog(follow, context.signal))) return;
+        await show(await logPath(context), follow, context.signal);
+      });
     },
   },
 ];

@@ -6,7 +6,8 @@ import type { Command } from '../grammar/index.ts';
 import { printable, renderTable, VM_COLUMNS, waterfall } from '../tables/index.ts';
 import { type Context, paint } from '../terminal/index.ts';
 import { doTask } from './do-task.ts';
-import { forwardsOf, vmsOf } from './node.ts';
+import { forwardsOf } from '../tables/index.ts';
+import { vmsOf } from './node.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../../../../examples/shop.yaml', import.meta.url));
 const LOG_DEADLINE_MS = 5_000;

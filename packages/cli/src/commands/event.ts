@@ -3,7 +3,7 @@ import type { Command } from '../grammar/index.ts';
 import { type Column, padEnd, printable } from '../tables/index.ts';
 import { untilInterrupted } from './follow.ts';
 
-const COLUMNS: ReadonlyArray<Column<SkerryEvent>> = [
+export const EVENT_COLUMNS: ReadonlyArray<Column<SkerryEvent>> = [
   { title: 'AT', of: ({ at }) => at },
   { title: 'TYPE', of: ({ type }) => type },
   { title: 'SUBJECT', of: ({ subject }) => subject?.name },
@@ -29,7 +29,7 @@ export const eventCommands: readonly Command[] = [
       if (!args.flag('follow')) {
         await context.out.rows(
           await client.call('event.list', { query: { after, limit: args.int('limit') } }),
-          COLUMNS,
+          EVENT_COLUMNS,
         );
         return 0;
       }
@@ -43,6 +43,6 @@ export const eventCommands: readonly Command[] = [
   },
 ];
 
-function eventLine({ at, type, subject, message }: SkerryEvent): string {
+export function eventLine({ at, type, subject, message }: SkerryEvent): string {
   return printable(`${at}  ${padEnd(type, 16)}  ${padEnd(subject?.name ?? '-', 12)}  ${message}`);
 }

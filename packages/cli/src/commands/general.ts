@@ -8,8 +8,7 @@ export const versionCommand: Command = {
   summary: 'The version of this program, and of the daemon if it runs',
   examples: ['skerry version'],
   async run(context) {
-    const manifest = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
-    const { version } = JSON.parse(manifest) as { version: string };
+    const version = await ownVersion();
     const { socketPath } = findEndpoint(context.host);
     const runs = socketPath === undefined || (await answers(socketPath));
     const daemon = runs ? (await (await context.client()).call('daemon.info')).version : undefined;
@@ -20,3 +19,9 @@ export const versionCommand: Command = {
     ]);
   },
 };
+
+/** Of this program. */
+export async function ownVersion(): Promise<string> {
+  const manifest = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
+}

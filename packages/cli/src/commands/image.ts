@@ -21,7 +21,9 @@ const COLUMNS: ReadonlyArray<Column<Image>> = [
 const buildCommand: Command = {
   group: 'image',
   verb: 'build',
-  positionals: [{ name: 'target', value: 'TARGET', summary: '`micro`, or the path of a recipe' }],
+  positionals: [
+    { name: 'target', value: 'TARGET', completes: 'file', summary: '`micro`, `micro-ssh`, or the path of a recipe' },
+  ],
   options: [
     { name: 'name', value: 'NAME', summary: 'what it is called; default: micro, or what the recipe says' },
     {
@@ -43,7 +45,7 @@ const buildCommand: Command = {
     const target = args.required('target');
     const name = args.text('name');
     const body: ImageBuildInput = {
-      target: target === 'micro' ? 'micro' : await recipeAt(target),
+      target: target === 'micro' || target === 'micro-ssh' ? target : await recipeAt(target),
       ...(name === undefined ? {} : { name }),
       kernel: (args.text('kernel') ?? 'micro') as 'micro' | 'distro',
       format: (args.text('format') ?? 'qcow2') as 'qcow2' | 'raw',
@@ -57,7 +59,7 @@ const buildCommand: Command = {
 
 async function recipeAt(path: string) {
   if (!/[./]/.test(path)) {
-    throw new SkerryError('invalid', `'${path}' is neither 'micro' nor the path of a recipe`, {
+    throw new SkerryError('invalid', `'${path}' is neither 'micro', 'micro-ssh' nor the path of a recipe`, {
       remedy: 'Write ./recipe.yaml for a recipe in this directory.',
     });
   }

@@ -1,15 +1,17 @@
 import type { Node, PlanStep, Vm } from '@skerry/api/base';
 import type { Skerry } from '@skerry/sdk';
 import type { Command, Positional } from '../grammar/index.ts';
-import { type Column, NODE_COLUMNS, renderTable, VM_COLUMNS } from '../tables/index.ts';
+import { FileMarks, rememberFile } from '../hot/remembered.ts';
+import { type Column, NODE_COLUMNS, renderNode } from '../tables/index.ts';
 import type { Context } from '../terminal/index.ts';
 import { doTask, forEach } from './do-task.ts';
 import { confirm } from './confirm.ts';
+import { SELECTOR, targetsOf } from './selection.ts';
 
 export const NODE: Positional = { name: 'node', aliases: ['name'], value: 'NODE', summary: 'its name' };
 const NODES: Positional = { ...NODE, many: true, summary: 'one or more names' };
 
-const STEP_COLUMNS: ReadonlyArray<Column<PlanStep>> = [
+export const STEP_COLUMNS: ReadonlyArray<Column<PlanStep>> = [
   { title: 'ACTION', of: ({ action }) => action },
   { title: 'KIND', of: ({ kind }) => kind },
   { title: 'NAME', of: ({ name }) => name },
@@ -27,14 +29,18 @@ const upCommand: Command = {
   examples: ['skerry up examples/shop.yaml', 'skerry up examples/shop.yaml --dry-run'],
   async run(context, args) {
     const { loadNodeFile } = await import('@skerry/sdk/node-file');
-    const body = await loadNodeFile(args.required('file'));
+    const reads = new FileMarks();
+    const file = args.required('file');
+    const body = await loadNodeFile(file, { onRead: (path) => reads.add(path) });
     const client = await context.client();
     if (args.flag('dry-run')) {
       await context.out.rows(await client.call('node.plan', { body }), STEP_COLUMNS);
       return;
     }
     const node = await doTask(context, body.name, 'node.up', { body });
-    if (node !== undefined) await showNode(context, client, node);
+    if (node === undefined) return;
+    if (context.host === undefined) await rememberFile(file, reads, body);
+    await showNode(context, client, node);
   },
 };
 
@@ -42,11 +48,13 @@ const downCommand: Command = {
   group: 'node',
   verb: 'down',
   top: 'down',
-  positionals: [NODES],
+  positionals: [{ ...NODES, optional: true }],
+  options: [SELECTOR],
   summary: 'Stop the VMs of nodes; their disks stay',
   examples: ['skerry down shop', 'skerry node down shop'],
   async run(context, args) {
-    const { results, exitCode } = await forEach(context, args.texts('node'), (name) =>
+    const { names } = await targetsOf(context, args, 'node');
+    const { results, exitCode } = await forEach(context, names, (name) =>
       doTask(context, name, 'node.down', { params: { node: name } }),
     );
     const nodes = results.filter((node) => node !== undefined);
@@ -60,11 +68,13 @@ const listNodes: Command = {
   group: 'node',
   verb: 'list',
   aliases: ['ls'],
-  summary: 'All nodes',
-  examples: ['skerry node list'],
-  async run(context) {
+  options: [SELECTOR],
+  summary: 'All nodes, or those with certain labels',
+  examples: ['skerry node list', 'skerry node list -l env=test'],
+  async run(context, args) {
     const client = await context.client();
-    await context.out.rows(await client.call('node.list'), NODE_COLUMNS);
+    const query = { selector: args.text('selector') };
+    await context.out.rows(await client.call('node.list', { query }), NODE_COLUMNS);
   },
 };
 
@@ -84,15 +94,18 @@ const showCommand: Command = {
 const deleteNode: Command = {
   group: 'node',
   verb: 'delete',
-  positionals: [NODES],
+  positionals: [{ ...NODES, optional: true }],
+  options: [SELECTOR],
   summary: 'Stop and delete nodes: their VMs, disks and networks',
-  description: 'Asks on a terminal, unless --yes is given.',
+  description:
+    'Asks on a terminal, unless --yes is given. One that is protected, or has a VM that is, goes only with --force.',
   examples: ['skerry node delete shop', 'skerry node delete shop --yes'],
   async run(context, args) {
-    const names = args.texts('node');
+    const { names } = await targetsOf(context, args, 'node');
     await confirm(context, `Delete ${names.join(', ')} with all VMs and their disks?`);
+    const query = context.force ? { force: true } : {};
     const { results, exitCode } = await forEach(context, names, async (name) => {
-      const done = await doTask(context, name, 'node.delete', { params: { node: name } });
+      const done = await doTask(context, name, 'node.delete', { params: { node: name }, query });
       return done === undefined ? undefined : name;
     });
     const deleted = results.filter((name) => name !== undefined);
@@ -105,26 +118,11 @@ const deleteNode: Command = {
 /** A node with its VMs, as a table; as data it is the node alone. */
 export async function showNode(context: Context, client: Skerry, node: Node): Promise<void> {
   const vms = await vmsOf(client, node.name);
-  await context.out.result(node, () => [
-    [`${node.name}: ${node.status.state}`, ...(node.status.message === undefined ? [] : [node.status.message])].join(
-      ', ',
-    ),
-    renderTable(vms, VM_COLUMNS, context.out.format === 'wide').trimEnd(),
-    ...forwardsOf(node).map(({ host, to }) => `${host} -> ${to}`),
-  ]);
+  await context.out.result(node, () => [renderNode(node, vms, context.out.format === 'wide')]);
 }
 
 export async function vmsOf(client: Skerry, node: string): Promise<Vm[]> {
   return (await client.call('vm.list')).filter(({ name }) => name.startsWith(`${node}/`));
-}
-
-export function forwardsOf(node: Node): Array<{ host: string; to: string }> {
-  return Object.entries(node.spec.vms).flatMap(([name, { forwards }]) =>
-    forwards.map(({ hostAddress, hostPort, guestPort }) => ({
-      host: hostAddress.includes(':') ? `[${hostAddress}]:${hostPort}` : `${hostAddress}:${hostPort}`,
-      to: `${node.name}/${name}:${guestPort}`,
-    })),
-  );
 }
 
 export const nodeCommands: readonly Command[] = [upCommand, downCommand, listNodes, showCommand, deleteNode];

@@ -1,7 +1,9 @@
-import { SkerryError, type StartReport, type Vm, type VmCreateInput } from '@skerry/api/base';
+import type { StartReport, Vm, VmCreateInput } from '@skerry/api/base';
 import type { Args, Command } from '../grammar/index.ts';
 import { doTask } from './do-task.ts';
-import { IMAGE, shapeOf, VM_OPTIONS } from './vm-parameters.ts';
+import { shareOf } from './share-text.ts';
+import { HEALTH_OPTIONS, healthOf } from './vm-health.ts';
+import { IMAGE, LIFE_OPTIONS, lifeOf, pairs, parseForward, PROTECT, shapeOf, VM_OPTIONS } from './vm-parameters.ts';
 
 export const createCommand: Command = {
   group: 'vm',
@@ -12,21 +14,39 @@ export const createCommand: Command = {
   ],
   options: [
     ...VM_OPTIONS,
+    ...LIFE_OPTIONS,
+    {
+      name: 'autostart',
+      value: 'WHEN',
+      choices: ['on', 'off', 'last'],
+      summary: 'after a restart of the host; default: last',
+    },
     { name: 'start', summary: 'start it, and wait until its agent answers' },
     { name: 'ephemeral', summary: 'delete it once it stops' },
+    PROTECT,
+    ...HEALTH_OPTIONS,
   ],
   passthrough: { required: false, summary: 'a long-running command that the VM keeps' },
   summary: 'Make a VM',
   examples: [
     'skerry create web-vm micro --memory 128Mi --start',
     'skerry create --name web-vm --os micro --cpu 1 --memory 128Mi',
+    'skerry create dev micro --share ./src:/mnt/src --share ./docs:/mnt/docs:ro --start',
+    'skerry create db micro --secret db-password --start',
     'skerry create api micro --forward 8080:80 --env MODE=test --start -- httpd -f -p 80',
+    'skerry create job micro --restart on-failure:5 --start -- /srv/job',
   ],
   async run(context, args) {
     const name = args.required('name');
     const body = createBody(args, { name, start: args.flag('start'), ephemeral: args.flag('ephemeral') });
+    const health = healthOf(args);
     const vm = await doTask(context, name, 'vm.create', {
-      body: args.rest.length === 0 ? body : { ...body, command: [...args.rest] },
+      body: {
+        ...body,
+        ...(args.flag('protect') ? { protected: true } : {}),
+        ...(health === undefined ? {} : { health }),
+        ...(args.rest.length === 0 ? {} : { command: [...args.rest] }),
+      },
     });
     if (vm === undefined) return;
     await context.out.result(vm, () => [stateLine(vm)]);
@@ -65,46 +85,37 @@ export function createBody(
   const network = args.text('network');
   const kernel = args.text('kernel') as VmCreateInput['kernel'];
   const title = args.text('title');
+  const shares = args.texts('share').map(shareOf);
+  const role = args.text('role') as VmCreateInput['role'];
+  const autostart = args.text('autostart') as VmCreateInput['autostart'];
+  const secrets = secretUses(args);
   return {
     ...fixed,
     ...(image === undefined ? {} : { image }),
     ...shapeOf(args),
+    ...lifeOf(args),
+    ...(autostart === undefined ? {} : { autostart }),
     ...(diskMib === undefined ? {} : { diskMib }),
     ...(network === undefined ? {} : { network }),
     ...(kernel === undefined ? {} : { kernel }),
+    ...(role === undefined ? {} : { role }),
     ...(title === undefined ? {} : { title }),
     ...(args.flag('cold') ? { cold: true } : {}),
+    ...(secrets.length === 0 ? {} : { secrets }),
+    ...(args.flag('ssh') ? { ssh: true } : {}),
     env: pairs(args.texts('env'), 'env'),
     labels: pairs(args.texts('label'), 'label'),
     forwards: args.texts('forward').map(parseForward),
+    ...(shares.length === 0 ? {} : { shares }),
   };
 }
 
-function pairs(texts: readonly string[], option: string): Record<string, string> {
-  return Object.fromEntries(
-    texts.map((text) => {
-      const equals = text.indexOf('=');
-      if (equals > 0) return [text.slice(0, equals), text.slice(equals + 1)];
-      throw new SkerryError('invalid', `--${option}: '${text}' is no KEY=VALUE`, {
-        remedy: `Write --${option} ${text.replace(/=.*/, '') || 'KEY'}=VALUE.`,
-      });
-    }),
-  );
-}
-
-/** '8080:80', '0.0.0.0:8080:80', '[::1]:8080:80' */
-export function parseForward(text: string): { hostPort: number; guestPort: number; hostAddress?: string } {
-  const match = /^(?:(?<address>[\d.]+|\[[\da-f:]+\]):)?(?<host>\d+):(?<guest>\d+)$/i.exec(text);
-  const { address, host, guest } = match?.groups ?? {};
-  const ports = { hostPort: Number(host), guestPort: Number(guest) };
-  if (match === null || !isPort(ports.hostPort) || !isPort(ports.guestPort)) {
-    throw new SkerryError('invalid', `--forward: '${text}' is no pair of ports`, {
-      remedy: "Write the host's port, then the guest's: 8080:80, or with an address to listen on, 0.0.0.0:8080:80.",
-    });
-  }
-  return address === undefined ? ports : { ...ports, hostAddress: address.replace(/[[\]]/g, '') };
-}
-
-function isPort(port: number): boolean {
-  return port >= 1 && port <= 65_535;
+/** `--secret NAME`, `--secret NAME:/path`, `--secret-env KEY=NAME` */
+function secretUses(args: Args): NonNullable<VmCreateInput['secrets']> {
+  const files = args.texts('secret').map((text) => {
+    const colon = text.indexOf(':');
+    return colon === -1 ? { secret: text } : { secret: text.slice(0, colon), path: text.slice(colon + 1) };
+  });
+  const variables = Object.entries(pairs(args.texts('secret-env'), 'secret-env'));
+  return [...files, ...variables.map(([env, secret]) => ({ secret, env }))];
 }

@@ -1,6 +1,6 @@
-import { formatMib, type StartReport, type Vm } from '@skerry/api/base';
+import { formatDuration, formatMib, formatRestart, type StartReport, type Vm } from '@skerry/api/base';
 import type { Command } from '../grammar/index.ts';
-import { padEnd, printable, waterfall } from '../tables/index.ts';
+import { padEnd, printable, restartText, waterfall } from '../tables/index.ts';
 import { VM } from './vm-parameters.ts';
 
 export const infoCommand: Command = {
@@ -18,11 +18,12 @@ export const infoCommand: Command = {
 
 export function vmLines(vm: Vm): string[] {
   const { spec, status } = vm;
+  const isUp = status.state === 'running' || status.state === 'paused' || status.state === 'suspended';
   const facts: Array<readonly [string, string | undefined]> = [
     ['name', vm.name],
     ['title', vm.title],
     ['id', vm.id],
-    ['state', [status.state, ...(status.message === undefined ? [] : [status.message])].join(': ')],
+    ['state', stateText(vm)],
     [
       'health',
       status.health === 'none'
@@ -30,20 +31,28 @@ export function vmLines(vm: Vm): string[] {
         : [status.health, ...(status.healthMessage === undefined ? [] : [status.healthMessage])].join(': '),
     ],
     ['image', status.imageDigest === undefined ? spec.image : `${spec.image} (${status.imageDigest.slice(0, 12)})`],
-    ['cpus', String(spec.cpus)],
+    ['cpus', untilNextStart(spec.cpus, isUp ? status.start?.cpus : undefined, String)],
     [
       'memory',
-      `${formatMib(spec.memoryMib)}${status.start?.reclaimsMemory === true ? ', of which the host gets back what it frees' : ''}`,
+      `${untilNextStart(spec.memoryMib, isUp ? status.start?.memoryMib : undefined, formatMib)}${status.start?.reclaimsMemory === true ? ', of which the host gets back what it frees' : ''}`,
     ],
     ['disk', spec.diskMib === undefined ? undefined : formatMib(spec.diskMib)],
     ...status.nics.map((nic) => ['nic', `${nic.address} on ${nic.network} (${nic.mac})`] as const),
     ...spec.forwards.map(
       (each) => ['forward', `${each.hostAddress}:${each.hostPort} -> port ${each.guestPort}`] as const,
     ),
+    ...shareLines(vm).map((line) => ['share', line] as const),
     ['command', spec.command?.join(' ')],
     ...Object.entries(spec.env).map(([key, value]) => ['env', `${key}=${value}`] as const),
     ...Object.entries(vm.labels).map(([key, value]) => ['label', `${key}=${value}`] as const),
+    ['restart', spec.restart === undefined ? undefined : formatRestart(spec.restart)],
+    [
+      'stop',
+      spec.stopGracePeriodMs === undefined ? undefined : `its guest gets ${formatDuration(spec.stopGracePeriodMs)}`,
+    ],
+    ['autostart', spec.autostart],
     ['ephemeral', spec.ephemeral ? 'yes: deleted once it stops' : undefined],
+    ['protected', spec.protected === true ? 'yes: deleted only with --force' : undefined],
     ['kernel', status.agent === undefined ? undefined : status.agent.kernel],
     [
       'agent',
@@ -54,6 +63,9 @@ export function vmLines(vm: Vm): string[] {
     ['process', status.process === undefined ? undefined : processLine(status.process)],
     ['suspended', status.suspendedAt],
     ['exit', status.exit === undefined ? undefined : `${status.exit.kind} at ${status.exit.at}: ${status.exit.reason}`],
+    ...(status.faults ?? []).map(
+      ({ fault, endsAt }) => ['fault', endsAt === undefined ? fault : `${fault} until ${endsAt}`] as const,
+    ),
     ['created', vm.createdAt],
     ...status.warnings.map((warning) => ['warning', warning] as const),
   ];
@@ -62,6 +74,30 @@ export function vmLines(vm: Vm): string[] {
   );
   if (status.start === undefined) return lines;
   return [...lines, '', startLine(status.start), ...waterfall(status.start).map((line) => `  ${line}`)];
+}
+
+/** '/mnt/src from /home/ada/src, read-only, by 9p: mounted' */
+function shareLines({ spec, status }: Vm): string[] {
+  const applied = status.shares ?? [];
+  return (spec.shares ?? []).map(({ hostPath, guestPath, readonly }) => {
+    const has = applied.find((each) => each.guestPath === guestPath && each.hostPath === hostPath);
+    const now = has === undefined ? 'at its next start' : `by ${has.how}${has.mounted ? '' : ', not mounted'}`;
+    return `${guestPath} from ${hostPath}${readonly ? ', read-only' : ''}, ${now}`;
+  });
+}
+
+/** 'crashed: QEMU crashed: it was killed by SIGKILL; restarts in 4 s (try 3)' */
+function stateText({ status }: Vm): string {
+  const text = [status.state, ...(status.message === undefined ? [] : [status.message])].join(': ');
+  const restart = restartText(status);
+  return restart === '' ? text : `${text}; ${restart}`;
+}
+
+/** '256Mi from its next start on, 128Mi now' */
+function untilNextStart(asked: number, now: number | undefined, format: (value: number) => string): string {
+  return now === undefined || now === asked
+    ? format(asked)
+    : `${format(asked)} from its next start on, ${format(now)} now`;
 }
 
 const HOW: Readonly<Record<StartReport['how'], string>> = {

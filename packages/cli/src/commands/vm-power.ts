@@ -2,6 +2,8 @@ import type { Vm } from '@skerry/api/base';
 import type { Args, Command, Option } from '../grammar/index.ts';
 import type { Context } from '../terminal/index.ts';
 import { doTask, forEach } from './do-task.ts';
+import { confirm } from './confirm.ts';
+import { SELECTOR, targetsOf } from './selection.ts';
 import { stateLine } from './vm-create.ts';
 import { VMS } from './vm-parameters.ts';
 
@@ -26,7 +28,9 @@ const VERBS: readonly PowerVerb[] = [
   },
   {
     verb: 'stop',
-    summary: 'Shut VMs down; one that does not within --timeout (10 s) is powered off',
+    summary: 'Shut VMs down; one that does not within --timeout is powered off',
+    description:
+      'The time is that of the VM (--stop-grace-period of `create`; 10 s) unless --timeout says otherwise. --force powers it off at once.',
     example: 'skerry stop web-vm --timeout 30s',
     state: 'stopped',
   },
@@ -47,16 +51,19 @@ const VERBS: readonly PowerVerb[] = [
 export const powerCommands: readonly Command[] = VERBS.map((verb) => ({
   group: 'vm',
   verb: verb.verb,
-  positionals: [VMS],
+  positionals: [{ ...VMS, optional: true }],
   summary: verb.summary,
   ...(verb.description === undefined ? {} : { description: verb.description }),
-  options: verb.options ?? [],
-  examples: [verb.example, `skerry ${verb.verb} web-vm shop/web`] as [string, string],
+  options: [...(verb.options ?? []), SELECTOR],
+  examples: [verb.example, `skerry ${verb.verb} web-vm shop/web`, `skerry ${verb.verb} -l tier=front`] as [
+    string,
+    ...string[],
+  ],
   run: (context: Context, args: Args) => change(context, verb, args),
 }));
 
 async function change(context: Context, { verb, state }: PowerVerb, args: Args): Promise<number> {
-  const targets = args.texts('vm');
+  const { names: targets, isSelected } = await targetsOf(context, args, 'vm');
   const client = await context.client();
   const { results, exitCode } = await forEach(context, targets, async (target) => {
     const before = state === undefined ? undefined : await client.call('vm.get', { params: { vm: target } });
@@ -68,7 +75,8 @@ async function change(context: Context, { verb, state }: PowerVerb, args: Args):
   });
   const done = results.filter((result) => result !== undefined);
   if (context.out.isForPeople) for (const { line } of done) context.out.line(line);
-  else if (done.length > 0) await context.out.data(targets.length === 1 ? done[0]?.vm : done.map(({ vm }) => vm));
+  else if (done.length > 0)
+    await context.out.data(targets.length === 1 && !isSelected ? done[0]?.vm : done.map(({ vm }) => vm));
   return exitCode;
 }
 
@@ -81,18 +89,22 @@ async function power(context: Context, verb: PowerVerb['verb'], target: string, 
   if (verb !== 'stop') return await doTask(context, target, `vm.${verb}`, { params });
   // Here --timeout is the guest's time to shut down, after which it is powered off, and no reason to cancel.
   const { timeoutMs } = context;
-  const body = timeoutMs === undefined ? {} : { timeoutMs };
+  const body = context.force ? { timeoutMs: 0 } : timeoutMs === undefined ? {} : { timeoutMs };
   return await doTask(context, target, 'vm.stop', { params, body }, {});
 }
 
 export const deleteCommand: Command = {
   group: 'vm',
   verb: 'delete',
-  positionals: [VMS],
-  summary: 'Delete VMs and their disks; one that runs only with --force',
-  examples: ['skerry delete web-vm', 'skerry delete web-vm api --force'],
+  positionals: [{ ...VMS, optional: true }],
+  options: [SELECTOR],
+  summary: 'Delete VMs and their disks; one that runs, or is protected, only with --force',
+  description: 'With -l it asks on a terminal, unless --yes is given.',
+  examples: ['skerry delete web-vm', 'skerry delete web-vm api --force', 'skerry delete -l tier=front --yes'],
   async run(context, args) {
-    const { results, exitCode } = await forEach(context, args.texts('vm'), async (target) => {
+    const { names, isSelected } = await targetsOf(context, args, 'vm');
+    if (isSelected) await confirm(context, `Delete ${names.join(', ')} with their disks?`);
+    const { results, exitCode } = await forEach(context, names, async (target) => {
       const query = context.force ? { force: true } : {};
       const done = await doTask(context, target, 'vm.delete', { params: { vm: target }, query });
       return done === undefined ? undefined : target;

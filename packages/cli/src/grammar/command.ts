@@ -3,6 +3,19 @@ import type { Context } from '../terminal/index.ts';
 
 /** A command as data: parsing, help, suggestions and the reference are made from it. */
 
+/** What the shell can complete a value with: names that the daemon knows, `VM:` or a file (`place`), files. */
+export type NameKind =
+  | 'vm'
+  | 'node'
+  | 'image'
+  | 'network'
+  | 'template'
+  | 'task'
+  | 'secret'
+  | 'fault'
+  | 'place'
+  | 'file';
+
 export interface Option {
   /** Without the dashes. */
   readonly name: string;
@@ -13,6 +26,8 @@ export interface Option {
   /** What stands for its value in the help; absent: a flag, which `--no-NAME` takes back. */
   readonly value?: string;
   readonly choices?: readonly string[];
+  /** Where its name does not say so (`completion/candidates.ts`). */
+  readonly completes?: NameKind;
   /** May be given several times. */
   readonly many?: boolean;
   readonly summary: string;

@@ -26,11 +26,27 @@ export const GROUPS: Readonly<Record<string, string>> = {
   vm: 'one virtual machine (`vm` may be left out)',
   node: 'VMs that are declared, started and stopped as one',
   image: 'what VMs are made from',
+  bundle: 'images and kernels as one file, for hosts without a network',
   template: 'a booted machine, frozen, that VMs are cloned from',
   pool: 'clones that wait to be used',
+  share: 'directories of this host that VMs see',
   network: 'what connects them',
+  'network forward': 'ports of this host that lead into a network',
+  'network acl': 'what may pass in a network',
+  'network route': 'ways to other networks that VMs are told',
+  fault: 'what is made to go wrong on purpose, and ends',
+  nic: 'what connects a VM to a network',
+  link: 'a wire between two NICs, and what happens on it',
+  capture: 'what passes at a NIC, as pcap',
+  secret: 'a value that VMs are given and nobody is shown',
   task: 'work that goes on',
   event: 'what happened',
   host: 'this machine',
   daemon: 'the process that does it all',
 };
+
+/** The noun that a line begins with: `network`, or `network acl`. */
+export function groupOf([first = '', second = '']: readonly string[]): string | undefined {
+  const both = `${first} ${second}`;
+  return [both, first].find((words) => Object.hasOwn(GROUPS, words));
+}

@@ -75,7 +75,7 @@ export function usageOf(command: Command): string {
   ].join(' ');
 }
 
-function spellingOf(option: Option): string {
+export function spellingOf(option: Option): string {
   const names = [option.name, ...(option.aliases ?? [])].map((name) => `--${name}`);
   const value = option.value === undefined ? '' : ` ${option.value}`;
   return `${option.short === undefined ? '' : `-${option.short}, `}${names.join(', ')}${value}`;

@@ -1,7 +1,8 @@
 import { SkerryError } from '@skerry/api/base';
 import { Args, type Command, isMany, type Option, type Positional } from './command.ts';
-import { GLOBAL_OPTIONS, GROUPS } from './globals.ts';
-import { unknownOption, unknownVerb } from './suggest.ts';
+import { GLOBAL_OPTIONS, groupOf, GROUPS } from './globals.ts';
+import { foreignTool, unknownOption, unknownVerb } from './suggest.ts';
+import { findWaiting, notYet, WAITING_GLOBAL_OPTIONS, WAITING_OPTIONS, type WaitingOption } from './waiting.ts';
 
 export type Parsed =
   | { readonly kind: 'run'; readonly command: Command; readonly args: Args }
@@ -10,23 +11,35 @@ export type Parsed =
 
 /**
  * What a command line means.
- * @throws SkerryError `invalid` with what to type instead
+ * @throws SkerryError `invalid` with what to type instead, `unsupported` for what a later version brings
  */
 export function parse(argv: readonly string[], commands: readonly Command[]): Parsed {
-  const line = new Line(GLOBAL_OPTIONS, 'skerry');
+  const line = new Line([...GLOBAL_OPTIONS, ...WAITING_GLOBAL_OPTIONS], 'skerry');
   let at = 0;
   while (at < argv.length && isOption(argv[at])) at += line.option(argv, at);
+  assertNoneWaits(line, WAITING_GLOBAL_OPTIONS);
   const first = argv[at];
   if (first === undefined || first === 'help') return helpFor(argv.slice(at + 1), commands);
-  const group = Object.hasOwn(GROUPS, first) ? first : undefined;
-  const command = group === undefined ? findTop(first, commands) : findInGroup(group, argv[at + 1], commands);
+  const group = groupOf(argv.slice(at));
+  const verbAt = at + wordsOf(group);
+  const verb = argv[verbAt];
+  const command = group === undefined ? findTop(first, commands) : findInGroup(group, verb, commands);
   if (command === undefined) {
-    const verb = group === undefined ? first : argv[at + 1];
     if (group !== undefined && (verb === undefined || isOption(verb) || verb === 'help'))
       return { kind: 'help', group };
-    throw unknownVerb(verb ?? first, group, verbsOf(group, commands));
+    const waiting = findWaiting(argv.slice(at));
+    if (waiting !== undefined) throw notYet(`${waiting.words}: ${waiting.what}`, waiting.waitsFor);
+    const rest = argv.slice(verbAt + 1);
+    throw (
+      foreignTool(first, rest, (word) => findTop(word, commands) !== undefined) ??
+      unknownVerb(verb ?? first, group, verbsOf(group, commands), rest)
+    );
   }
-  return parseCommand(argv, at + (group === undefined ? 1 : 2), command, line);
+  return parseCommand(argv, verbAt + 1, command, line);
+}
+
+function wordsOf(group: string | undefined): number {
+  return group === undefined ? 0 : group.split(' ').length;
 }
 
 /** As it is typed: 'node list', 'start'. */
@@ -38,7 +51,11 @@ export function nameOf(command: Command): string {
 function parseCommand(argv: readonly string[], start: number, command: Command, globals: Line): Parsed {
   const name = nameOf(command);
   const positionals = command.positionals ?? [];
-  const line = new Line([...positionals, ...(command.options ?? []), ...GLOBAL_OPTIONS], name, globals);
+  const known = [...positionals, ...(command.options ?? []), ...GLOBAL_OPTIONS];
+  const later = [...(WAITING_OPTIONS[name] ?? []), ...WAITING_GLOBAL_OPTIONS].filter((option) =>
+    known.every((other) => other.name !== option.name),
+  );
+  const line = new Line([...known, ...later], name, globals);
   const words: string[] = [];
   let rest: readonly string[] = [];
   const many = positionals.some(isMany);
@@ -60,6 +77,7 @@ function parseCommand(argv: readonly string[], start: number, command: Command, 
     }
   }
   if (line.values.has('help')) return { kind: 'help', command };
+  assertNoneWaits(line, later, name);
   if (command.passthrough === undefined) {
     words.push(...rest);
     rest = [];
@@ -72,12 +90,25 @@ function parseCommand(argv: readonly string[], start: number, command: Command, 
   return { kind: 'run', command, args: new Args(line.values, rest) };
 }
 
-/** Words to positionals, in order; the one that takes many takes what the others leave. */
+function assertNoneWaits(line: Line, later: readonly WaitingOption[], command?: string): void {
+  for (const { name, summary, waitsFor } of later) {
+    const shown = command === undefined ? `--${name}` : `${command} --${name}`;
+    if (line.values.has(name)) throw notYet(`${shown}: ${summary}`, waitsFor);
+  }
+}
+
+/**
+ * Words to positionals, in order; the one that takes many takes what the others leave, and so do those that may be left out.
+ */
 function assign(words: readonly string[], positionals: readonly Positional[], line: Line, name: string): void {
   const manyAt = positionals.findIndex(isMany);
   const after = manyAt === -1 ? 0 : positionals.length - 1 - manyAt;
+  const needed = positionals.filter(({ name, optional }) => optional !== true && !line.values.has(name)).length;
+  let spare = words.length - needed;
   let at = 0;
   for (const [index, positional] of positionals.entries()) {
+    // `acl default allow`: no network is named when the one word is needed for what comes after it.
+    if (positional.optional === true && !isMany(positional) && spare-- <= 0 && index < positionals.length - 1) continue;
     const count = index === manyAt ? Math.max(0, words.length - at - after) : 1;
     for (const word of words.slice(at, at + count)) line.set(positional, word, positional.value);
     at += count;
@@ -209,12 +240,15 @@ function verbsOf(group: string | undefined, commands: readonly Command[]): strin
 }
 
 function helpFor(words: readonly string[], commands: readonly Command[]): Parsed {
-  const [first, second] = words.filter((word) => !isOption(word));
+  const own = words.filter((word) => !isOption(word));
+  const [first] = own;
   if (first === undefined) return { kind: 'help' };
-  if (Object.hasOwn(GROUPS, first)) {
-    if (second === undefined) return { kind: 'help', group: first };
-    const command = findInGroup(first, second, commands);
-    if (command === undefined) throw unknownVerb(second, first, verbsOf(first, commands));
+  const group = groupOf(own);
+  if (group !== undefined) {
+    const verb = own[wordsOf(group)];
+    if (verb === undefined) return { kind: 'help', group };
+    const command = findInGroup(group, verb, commands);
+    if (command === undefined) throw unknownVerb(verb, group, verbsOf(group, commands));
     return { kind: 'help', command };
   }
   const command = findTop(first, commands);

@@ -1,108 +1,59 @@
 import { SkerryError } from '@skerry/api/base';
-
-/** What people who come from elsewhere type, and what it is called here. */
-const FOREIGN: Readonly<Record<string, string>> = {
-  // virsh
-  undefine: 'delete',
-  define: 'create',
-  dominfo: 'info',
-  domstate: 'info',
-  domifaddr: 'info',
-  dumpxml: 'info -o yaml',
-  shutdown: 'stop',
-  reboot: 'restart',
-  reset: 'kill, then start',
-  ttyconsole: 'console',
-  domlist: 'list',
-  nodeinfo: 'host info',
-  'net-list': 'network list',
-  capabilities: 'host info',
-  event: 'events',
-  'virt-install': 'create',
-  domstats: 'top --once',
-  managedsave: 'suspend',
-  save: 'suspend',
-  restore: 'start',
-  'list-all': 'list',
-  // qm
-  showcmd: 'info',
-  status: 'info',
-  terminal: 'console',
-  config: 'info',
-  guest: 'exec',
-  hibernate: 'suspend',
-  listsnapshot: 'info',
-  // multipass
-  launch: 'create NAME IMAGE --start',
-  clone: 'fork VM NAME',
-  purge: 'delete',
-  transfer: 'cp',
-  find: 'image list',
-  recover: 'create',
-  // govc
-  'vm.create': 'create',
-  'vm.destroy': 'delete',
-  'vm.info': 'info',
-  'vm.power': 'start, stop or kill',
-  ls: 'list',
-  'vm.ip': 'info',
-  'vm.console': 'console',
-  'guest.run': 'exec',
-  'guest.start': 'exec',
-  'guest.upload': 'cp',
-  'guest.download': 'cp',
-  tasks: 'task list',
-  about: 'version',
-  'host.info': 'host info',
-  // docker
-  ps: 'list',
-  rm: 'delete',
-  inspect: 'info',
-  attach: 'console',
-  stats: 'top',
-  images: 'image list',
-  build: 'image build',
-  unpause: 'resume',
-  login: 'shell',
-  ssh: 'shell',
-  compose: 'up FILE',
-  doctor: 'host doctor',
-  'power-off': 'kill',
-  poweroff: 'kill',
-  remove: 'delete',
-  show: 'info',
-  get: 'info',
-  copy: 'cp',
-  apply: 'up FILE',
-};
+import { foreignLine, TOOLS } from './foreign.ts';
 
 const DESTROY_REMEDY = 'power off: kill; remove: delete';
 
-/** The error for a verb that is none of ours. */
-export function unknownVerb(verb: string, group: string | undefined, verbs: readonly string[]): SkerryError {
+/**
+ * The error for a verb that is none of ours.
+ * @param rest what was typed after it
+ */
+export function unknownVerb(
+  verb: string,
+  group: string | undefined,
+  verbs: readonly string[],
+  rest: readonly string[] = [],
+): SkerryError {
   const shown = group === undefined ? verb : `${group} ${verb}`;
   if (verb === 'destroy') {
     return new SkerryError('invalid', `'${shown}' means different things elsewhere, so it is refused`, {
       remedy: DESTROY_REMEDY,
     });
   }
-  const ours = group === undefined || group === 'vm' ? FOREIGN[verb] : undefined;
+  const ours = group === undefined || group === 'vm' ? foreignLine([verb, ...rest]) : undefined;
   const near = nearest(verb, verbs);
   const prefix = group === undefined ? 'skerry' : `skerry ${group}`;
   return new SkerryError('invalid', `There is no command '${shown}'`, {
     remedy:
       ours !== undefined
-        ? `It is called: skerry ${ours}`
+        ? `use: skerry ${ours}`
         : near !== undefined
           ? `Did you mean: ${prefix} ${near}`
           : `See \`${group === undefined ? 'skerry help' : `skerry ${group} --help`}\`.`,
   });
 }
 
+/** The error for `virsh shutdown web` and the like: their program's name before their verb, or ours. */
+export function foreignTool(
+  tool: string,
+  rest: readonly string[],
+  isOurs: (verb: string) => boolean,
+): SkerryError | undefined {
+  const [verb = ''] = rest;
+  if (!TOOLS.includes(tool)) return undefined;
+  if (verb === 'destroy') return unknownVerb(verb, undefined, []);
+  const ours = isOurs(verb) ? rest.join(' ') : foreignLine(rest);
+  return new SkerryError('invalid', `'${tool}' is another program`, {
+    remedy: ours === undefined ? 'See `skerry help`.' : `use: skerry ${ours}`,
+  });
+}
+
 export function unknownOption(token: string, command: string, known: readonly string[]): SkerryError {
   const near = nearest(token.replace(/^-+/, ''), known);
   return new SkerryError('invalid', `${command} has no option ${token}`, {
-    remedy: near === undefined ? `See \`skerry ${command} --help\`.` : `Did you mean --${near}?`,
+    remedy:
+      near === undefined
+        ? `See \`${command === 'skerry' ? '' : 'skerry '}${command} --help\`.`
+        : `Did you mean --${near}?`,
   });
 }
 

@@ -3,16 +3,24 @@ import { connect } from 'node:net';
 const GIVE_UP_MS = 10_000;
 
 /**
- * One GET over a unix socket with nothing but node:net: loading node:http takes longer than all of `skerry list` may.
+ * One GET, or with a body POST, over a unix socket with nothing but node:net: loading node:http takes longer than all of `skerry list` may.
  * Whatever is not a plain 200 gives undefined, and the full command line then finds out and tells.
  */
-export function ask(socketPath: string, path: string): Promise<unknown> {
+export function ask(
+  socketPath: string,
+  path: string,
+  { body, giveUpMs = GIVE_UP_MS }: { readonly body?: unknown; readonly giveUpMs?: number } = {},
+): Promise<unknown> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     const socket = connect(socketPath, () => {
-      socket.write(`GET ${path} HTTP/1.1\r\nhost: skerry\r\naccept: application/json\r\nconnection: close\r\n\r\n`);
+      const head = `${path} HTTP/1.1\r\nhost: skerry\r\naccept: application/json\r\nconnection: close\r\n`;
+      if (body === undefined) return void socket.write(`GET ${head}\r\n`);
+      const data = Buffer.from(JSON.stringify(body));
+      socket.write(`POST ${head}content-type: application/json\r\ncontent-length: ${data.length}\r\n\r\n`);
+      socket.write(data);
     });
-    socket.setTimeout(GIVE_UP_MS, () => socket.destroy());
+    socket.setTimeout(giveUpMs, () => socket.destroy());
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     socket.once('error', () => resolve(undefined));
     socket.once('close', () => resolve(parseAnswer(Buffer.concat(chunks))));

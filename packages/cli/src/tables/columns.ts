@@ -8,6 +8,11 @@ const memory = (mib: number): string => (mib % 1024 === 0 ? `${mib / 1024}Gi` : 
 
 const nodeOf = (name: string): string => (name.includes('/') ? name.slice(0, name.indexOf('/')) : '');
 
+const labelsOf = ({ labels }: Pick<Vm, 'labels'>): string =>
+  Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',');
+
 function uptime(vm: Vm): string {
   const at = vm.status.start?.at;
   if (at === undefined || (vm.status.state !== 'running' && vm.status.state !== 'paused')) return '';
@@ -15,6 +20,20 @@ function uptime(vm: Vm): string {
   if (seconds < 120) return `${seconds}s`;
   if (seconds < 7200) return `${Math.floor(seconds / 60)}m`;
   return seconds < 172_800 ? `${Math.floor(seconds / 3600)}h` : `${Math.floor(seconds / 86_400)}d`;
+}
+
+/** 'restarts in 4 s (try 3)' */
+export function restartText({ recovery }: Vm['status'], nowMs = Date.now()): string {
+  if (recovery?.phase !== 'waiting' || recovery.dueAt === undefined) return '';
+  const seconds = Math.max(0, Math.ceil((Date.parse(recovery.dueAt) - nowMs) / 1000));
+  return `restarts in ${seconds} s (try ${recovery.tries})`;
+}
+
+/** Why it is not what was wanted; the whole of it is in `info`. */
+function messageOf({ status }: Vm): string {
+  const restart = restartText(status);
+  const isEnded = status.state === 'crashed' || status.state === 'stopped';
+  return restart === '' && isEnded ? (status.message ?? '') : restart;
 }
 
 export const VM_COLUMNS: ReadonlyArray<Column<Vm>> = [
@@ -29,8 +48,10 @@ export const VM_COLUMNS: ReadonlyArray<Column<Vm>> = [
   { title: 'ADDRESSES', of: ({ status }) => status.nics.map(({ address }) => address).join(',') },
   { title: 'NODE', of: ({ name }) => nodeOf(name) },
   { title: 'TITLE', of: ({ title }) => title, optional: true },
+  { title: 'MESSAGE', of: messageOf, optional: true },
   { title: 'HEALTH', of: ({ status }) => (status.health === 'none' ? '' : status.health), wide: true },
   { title: 'IMAGE', of: ({ spec }) => spec.image, wide: true },
+  { title: 'LABELS', of: labelsOf, wide: true },
   { title: 'KERNEL', of: ({ status }) => status.agent?.kernel ?? status.start?.kernel, wide: true },
   { title: 'PID', of: ({ status }) => status.process?.pid, wide: true },
   { title: 'UPTIME', of: uptime, wide: true },
@@ -54,7 +75,9 @@ export const NODE_COLUMNS: ReadonlyArray<Column<Node>> = [
         .flatMap(([name, { forwards }]) => forwards.map((each) => `${each.hostPort}->${name}:${each.guestPort}`))
         .join(','),
   },
+  { title: 'TITLE', of: ({ title }) => title, optional: true },
   { title: 'MESSAGE', of: ({ status }) => status.message, optional: true },
+  { title: 'LABELS', of: labelsOf, wide: true },
   { title: 'CREATED', of: ({ createdAt }) => createdAt, wide: true },
   { title: 'ID', of: ({ id }) => id, wide: true },
 ];

@@ -1,7 +1,7 @@
 /** Text on a terminal: its width in columns, and without what a guest could do to the terminal. */
 
-/** Combining marks and joiners take no column. */
-const ZERO_WIDTH = /[\p{Mn}\p{Me}\p{Cf}]/u;
+/** Combining marks and joiners take no column, nor do the vowels and finals that a Hangul initial is written with. */
+const ZERO_WIDTH = /[\p{Mn}\p{Me}\p{Cf}\u1160-\u11FF\uD7B0-\uD7FB]/u;
 /** East Asian wide and full-width forms, and emoji: two columns (Unicode TR11, coarse). */
 const WIDE =
   /[\u1100-\u115F\u2E80-\u303E\u3041-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60\uFFE0-\uFFE6\u{1F300}-\u{1FAFF}\u{20000}-\u{3FFFD}]/u;

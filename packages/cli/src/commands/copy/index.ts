@@ -7,8 +7,19 @@ export const copyCommand: Command = {
   group: 'vm',
   verb: 'cp',
   positionals: [
-    { name: 'source', value: 'SOURCE', many: true, summary: 'VM:/path, a path here, or - for standard input' },
-    { name: 'target', value: 'TARGET', summary: 'the same, or - for standard output; a directory ends with /' },
+    {
+      name: 'source',
+      value: 'SOURCE',
+      many: true,
+      completes: 'place',
+      summary: 'VM:/path, a path here, or - for standard input',
+    },
+    {
+      name: 'target',
+      value: 'TARGET',
+      completes: 'place',
+      summary: 'the same, or - for standard output; a directory ends with /',
+    },
   ],
   options: [{ name: 'recursive', short: 'r', summary: 'copy directories with all that is in them' }],
   summary: 'Copy files into VMs and out of them; each is checked by its SHA-256',

@@ -3,7 +3,10 @@ import type { HostUsage, VmUsage } from '@skerry/api/base';
 /** What is used per second, from two looks at counters. */
 
 /** Rates are undefined as long as there is one look only. */
-export interface VmRates extends Pick<VmUsage, 'id' | 'name' | 'state' | 'pssBytes' | 'privateBytes' | 'sharedBytes'> {
+export interface VmRates extends Pick<
+  VmUsage,
+  'id' | 'name' | 'title' | 'state' | 'pssBytes' | 'privateBytes' | 'sharedBytes'
+> {
   /** 100 is one CPU of the host. */
   readonly cpuPercent: number | undefined;
   readonly diskReadBytesPerS: number | undefined;
@@ -52,10 +55,11 @@ function vmRates(before: VmUsage | undefined, now: VmUsage, overMs: number | und
   };
   const times = (factor: number, value: number | undefined): number | undefined =>
     value === undefined ? undefined : value * factor;
-  const { id, name, state, pssBytes, privateBytes, sharedBytes } = now;
+  const { id, name, title, state, pssBytes, privateBytes, sharedBytes } = now;
   return {
     id,
     name,
+    ...(title === undefined ? {} : { title }),
     state,
     cpuPercent: times(100, perMs('cpuMs')),
     pssBytes,

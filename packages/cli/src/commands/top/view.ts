@@ -19,10 +19,11 @@ const COLUMNS: ReadonlyArray<Column<VmRates>> = [
   { title: 'WRITE/s', of: ({ diskWrittenBytesPerS }) => rate(diskWrittenBytesPerS) },
   { title: 'RECV/s', of: ({ receivedBytesPerS }) => rate(receivedBytesPerS) },
   { title: 'SENT/s', of: ({ sentBytesPerS }) => rate(sentBytesPerS) },
+  { title: 'TITLE', of: ({ title }) => title, optional: true },
 ];
 
 /** What is left out first where a terminal is narrow. */
-const DISPENSABLE = ['SHARED', 'STATE', 'PRIVATE', 'WRITE/s', 'READ/s', 'SENT/s', 'RECV/s'];
+const DISPENSABLE = ['TITLE', 'SHARED', 'STATE', 'PRIVATE', 'WRITE/s', 'READ/s', 'SENT/s', 'RECV/s'];
 const MIN_NAME_WIDTH = 12;
 
 export interface View {
