@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import LongFirst from './scripts/sequencer.ts';
 
 /**
  * Three projects: `unit` stays under 30 s; `process` are the packages' tests that start many processes or wait for
@@ -10,6 +11,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['source'], externalConditions: ['source'] } },
   test: {
     reporters: ['default', './scripts/reporter.ts'],
+    sequence: { sequencer: LongFirst },
     execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'],
     projects: [
       {

@@ -14,6 +14,7 @@ const sources = await readSources(root);
 
 const checks: ReadonlyArray<[name: string, run: () => Promise<Finding[]> | Finding[]]> = [
   ['types (tsc)', () => checkTypes(root)],
+  ['the client, for Node 20 (tsc)', () => checkTypes(root, 'tsconfig.client.json')],
   ['lint (oxlint, type-aware)', () => checkLint(root)],
   ['format (oxfmt)', () => checkFormat(root)],
   ['shell scripts (sh -n)', () => checkShell(root, sources)],
@@ -32,7 +33,7 @@ for (const [name, run] of checks) {
   const findings = await run();
   const seconds = ((performance.now() - beganMs) / 1000).toFixed(1);
   rows.push(
-    `${findings.length === 0 ? 'ok  ' : 'FAIL'}  ${name.padEnd(28)} ${seconds.padStart(6)} s  ${findings.length || ''}`,
+    `${findings.length === 0 ? 'ok  ' : 'FAIL'}  ${name.padEnd(30)} ${seconds.padStart(6)} s  ${findings.length || ''}`,
   );
   if (findings.length === 0) continue;
   broken += 1;

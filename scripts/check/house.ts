@@ -49,10 +49,11 @@ const TEXT_RULES: readonly TextRule[] = [
     message: 'a path that is still percent-encoded (a clone in a folder with a space): use fileURLToPath',
   },
   {
-    // Each machine has its own registries. (Written with \. here, so that this line is none.)
+    // Each machine has its own registries. (Written with \. here, so that this line is none.) Docker's alone is the name of a
+    // package of Debian's.
     files: /./,
     pattern:
-      /\b(?:registry\.(?:npmjs|yarnpkg)|(?:deb|ftp|security|snapshot)\.debian|archive\.ubuntu|pypi|proxy\.golang|ghcr|docker)\.(?:org|com|io)\b/gi,
+      /\b(?:registry\.(?:npmjs|yarnpkg)|(?:deb|ftp|security|snapshot)\.debian|archive\.ubuntu|pypi|proxy\.golang|ghcr|docker(?!\.io['"\s]))\.(?:org|com|io)\b/gi,
     message: 'names the host of a registry',
   },
 ];

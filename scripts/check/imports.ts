@@ -15,6 +15,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   daemon: ['api', 'qmp', 'switch', 'engine'],
   sdk: ['api'],
   cli: ['api', 'sdk'],
+  client: ['sdk'],
   web: ['api', 'sdk'],
   testkit: ['api', 'qmp', 'switch', 'engine', 'daemon', 'sdk', 'cli'],
 };
@@ -24,7 +25,15 @@ const SPAWNING = new Set([
   'packages/engine/src/hosts/run.ts',
   // The SDK and the CLI start the daemon, and must not load the engine for it.
   'packages/sdk/src/daemon-process/start.ts',
+  'packages/sdk/src/daemon-process/unit.ts',
+  // Only the user's own process can give an editor the user's terminal.
+  'packages/cli/src/commands/edit/editor.ts',
+  // `skerry ssh` hands our terminal to the ssh client.
+  'packages/cli/src/commands/ssh/client.ts',
+  'packages/sdk/src/daemon-process/offline.ts',
   'packages/switch/src/bench.ts',
+  // The client from npm has no daemon beside it, and calls `skerry`.
+  'packages/sdk/src/daemon-process/command.ts',
 ]);
 
 /** Modules of Node that compute without touching the machine: what pure files may use. */
@@ -32,6 +41,9 @@ const PURE_NODE = new Set(['node:assert', 'node:buffer', 'node:crypto', 'node:pa
 
 /** Parts of other packages that compute only. */
 const PURE_PARTS = ['@skerry/switch/address'];
+
+/** The one place that chooses the seed of property tests. */
+const PROPERTIES = 'packages/testkit/src/properties.ts';
 
 export interface Import {
   readonly specifier: string;
@@ -70,6 +82,7 @@ export function checkImports(sources: readonly Source[]): Finding[] {
         concern(path, each.specifier),
         spawning(path, each),
         undeclared(path, each.specifier, dependencies),
+        unseeded(path, each.specifier),
       ];
       for (const message of messages) {
         if (message !== undefined) findings.push({ file: path, line: each.line, message });
@@ -140,7 +153,10 @@ function declaredDependencies(sources: readonly Source[]): Map<string, Set<strin
     const name = /^packages\/([^/]+)\/package\.json$/.exec(path)?.[1];
     if (name === undefined) continue;
     const manifest = JSON.parse(text) as Record<string, Record<string, string> | undefined>;
-    declared.set(name, new Set(Object.keys({ ...manifest['dependencies'], ...manifest['peerDependencies'] })));
+    const { dependencies, peerDependencies, devDependencies = {} } = manifest;
+    // What is packed inside of a package is a development dependency of it: nobody else installs it.
+    const inside = Object.keys(devDependencies).filter((each) => each.startsWith('@skerry/'));
+    declared.set(name, new Set([...Object.keys({ ...dependencies, ...peerDependencies }), ...inside]));
   }
   return declared;
 }
@@ -153,6 +169,12 @@ function undeclared(path: string, specifier: string, declared: Map<string, Set<s
   const name = /^(?:@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? specifier;
   if (name === `@skerry/${from.package}` || declared.get(from.package)?.has(name) === true) return undefined;
   return `${name} is not a dependency in packages/${from.package}/package.json`;
+}
+
+/** Cases by chance are the same ones each time, unless somebody asks for others. */
+function unseeded(path: string, specifier: string): string | undefined {
+  if (specifier !== 'fast-check' || path === PROPERTIES) return undefined;
+  return 'has cases of its own each time: import @skerry/testkit/properties';
 }
 
 /** `plan.ts`, `model.ts` and `*-plan.ts`, `*-model.ts` in a package's source compute from data only. */

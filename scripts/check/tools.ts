@@ -33,9 +33,9 @@ function findingsIn(tool: string, result: ToolResult, pattern: RegExp): Finding[
   return [{ file: tool, message: `exit code ${result.exitCode}: ${result.output.trim().slice(-600)}` }];
 }
 
-/** tsc, whole repository. */
-export async function checkTypes(root: string): Promise<Finding[]> {
-  const result = await runTool(root, bin(root, 'tsc'), ['-p', '.', '--pretty', 'false']);
+/** tsc: the whole repository, or a project file of it. */
+export async function checkTypes(root: string, project = '.'): Promise<Finding[]> {
+  const result = await runTool(root, bin(root, 'tsc'), ['-p', project, '--noEmit', '--pretty', 'false']);
   return findingsIn('tsc', result, /^(?<file>[^\s(][^(\n]*)\((?<line>\d+),\d+\): (?<message>error .*)$/gm);
 }
 

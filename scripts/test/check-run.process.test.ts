@@ -11,7 +11,13 @@ let directory: string;
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'skerry-check-'));
-  for (const file of ['.oxlintrc.json', '.oxfmtrc.json', 'tsconfig.json']) {
+  for (const file of [
+    '.oxlintrc.json',
+    '.oxfmtrc.json',
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'tsconfig.client.json',
+  ]) {
     await copyFile(join(ROOT, file), join(directory, file));
   }
   await symlink(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
@@ -44,6 +50,7 @@ test('passes what is right', { timeout: 60_000 }, async () => {
 
 test('sees a violation of every rule in one run', { timeout: 60_000 }, async () => {
   await plant('packages/api/src/types.ts', "export const count: number = 'three';\n");
+  await plant('packages/api/src/newer.ts', 'export const deferred = Promise.withResolvers<void>();\n');
   await plant(
     'packages/api/src/lint.ts',
     'async function later(): Promise<void> {}\nexport function now(): void {\n  later();\n}\n',
@@ -59,6 +66,7 @@ test('sees a violation of every rule in one run', { timeout: 60_000 }, async () 
   expect(result.exitCode).toBe(1);
   expect(result.failed).toEqual([
     'types (tsc)',
+    'the client, for Node 20 (tsc)',
     'lint (oxlint, type-aware)',
     'format (oxfmt)',
     'shell scripts (sh -n)',
@@ -70,9 +78,16 @@ test('sees a violation of every rule in one run', { timeout: 60_000 }, async () 
   ]);
   expect(result.output).toMatch(/lint\.ts:3: .*no-floating-promises/);
   expect(result.output).toMatch(/types\.ts:1: error TS2322/);
+  // Node 24 has it, so it is wrong only in what the client is made of.
+  expect(result.output.match(/newer\.ts:1: error TS2550/g)).toHaveLength(1);
 });
 
 test('a tool that is not there fails its check', { timeout: 60_000 }, async () => {
   await rm(join(directory, 'node_modules'));
-  expect((await check()).failed).toEqual(['types (tsc)', 'lint (oxlint, type-aware)', 'format (oxfmt)']);
+  expect((await check()).failed).toEqual([
+    'types (tsc)',
+    'the client, for Node 20 (tsc)',
+    'lint (oxlint, type-aware)',
+    'format (oxfmt)',
+  ]);
 });
