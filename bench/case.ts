@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import type { Skerry } from '@skerry/sdk';
 import type { TestHost } from '@skerry/testkit/host';
 
@@ -27,4 +28,13 @@ export async function timed<T>(body: () => Promise<T>): Promise<{ ms: number; va
   const startedAtMs = performance.now();
   const value = await body();
   return { ms: performance.now() - startedAtMs, value };
+}
+
+/** Runs a program to its end. @throws when it fails */
+export function finished(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { env, stdio: 'ignore' });
+    child.once('error', reject);
+    child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`${command} ended with ${code}`))));
+  });
 }

@@ -4,13 +4,21 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startTestHost } from '@skerry/testkit/host';
 import type { BenchCase, Row } from './case.ts';
+import { adoption } from './cases/adoption.ts';
 import { cli } from './cases/cli.ts';
 import { clones, density, forks } from './cases/clones.ts';
 import { coldStart } from './cases/cold-start.ts';
 import { daemon } from './cases/daemon.ts';
+import { confinement } from './cases/confinement.ts';
 import { exec } from './cases/exec.ts';
-import { fiveCold, fiveVms, shop } from './cases/nodes.ts';
+import { fiveCold, fiveVms, shop, upAgain } from './cases/nodes.ts';
+import { idle } from './cases/idle.ts';
+import { fiftyNics, kernelBridge } from './cases/kernel-networks.ts';
+import { nicAdd } from './cases/nics.ts';
+import { networkCreate } from './cases/networks.ts';
 import { pool } from './cases/pool.ts';
+import { shapes } from './cases/shapes.ts';
+import { switchImpaired } from './cases/switch-impaired.ts';
 import { switchThroughput } from './cases/switch.ts';
 import { summarise } from './statistics.ts';
 
@@ -18,17 +26,27 @@ import { summarise } from './statistics.ts';
 
 const CASES: readonly BenchCase[] = [
   coldStart,
+  shapes,
   clones,
+  confinement,
   pool,
   fiveCold,
   fiveVms,
   forks,
   density,
   shop,
+  upAgain,
   exec,
   cli,
   daemon,
+  idle,
+  adoption,
+  networkCreate,
   switchThroughput,
+  switchImpaired,
+  nicAdd,
+  kernelBridge,
+  fiftyNics,
 ];
 
 const { values: options } = parseArgs({

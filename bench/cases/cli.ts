@@ -1,6 +1,5 @@
-import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { timed, type BenchCase, type Row } from '../case.ts';
+import { finished, timed, type BenchCase, type Row } from '../case.ts';
 
 /** `skerry list` through the launcher, as a person types it, against Node doing nothing. */
 export const cli: BenchCase = {
@@ -25,11 +24,3 @@ export const cli: BenchCase = {
     ];
   },
 };
-
-function finished(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { env, stdio: 'ignore' });
-    child.once('error', reject);
-    child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`${command} ended with ${code}`))));
-  });
-}

@@ -44,7 +44,7 @@ export const coldStart: BenchCase = {
   },
 };
 
-async function startOnce({ client }: BenchContext, vm: Vm): Promise<{ answerMs: number; wholeMs: number }> {
+export async function startOnce({ client }: BenchContext, vm: Vm): Promise<{ answerMs: number; wholeMs: number }> {
   const { ms, value } = await timed(() => client.run('vm.start', { params: { vm: vm.id } }));
   const after = (value.status.start?.phases ?? []).filter((phase) => NAMES_AFTER_THE_ANSWER.includes(phase.name));
   await client.run('vm.kill', { params: { vm: vm.id } });
@@ -61,7 +61,7 @@ export async function rawLaunch({ host }: BenchContext, vm: Vm): Promise<VmLaunc
   };
   const kernel = await findKernel(paths, 'micro');
   if (kernel === undefined) throw new Error('build the guest kernel first: ./skerry image build micro');
-  const image = await openCatalogue(paths.imagesDir).get('micro');
+  const image = await openCatalogue(paths.imagesDir).get(vm.spec.image);
   const facts = await probeHost({ cacheDir });
   const dir = join(host.dir, 'raw');
   return {
