@@ -132,7 +132,7 @@ export const NODE_ACTIONS: ReadonlyArray<Action<NodeModelState>> = [
   {
     name: 'delete',
     from: ['up', 'down'],
-    to: ['down', 'absent'],
+    to: ['absent'],
     usualMs: 1300,
     ask: (client, name) => client.call('node.delete', node(name)),
   },

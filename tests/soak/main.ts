@@ -1,38 +1,73 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { inspect, parseArgs } from 'node:util';
+import { parseArgs } from 'node:util';
 import { startTestHost } from '@skerry/testkit';
+import { soakAttacks } from './attacks.ts';
+import { Log, told } from './evidence.ts';
+import { soakExplain } from './explain.ts';
+import { soakKernelFeatures } from './kernel-features.ts';
+import { soakNetworks } from './networks.ts';
+import { soakPaths } from './paths.ts';
+import { soakProperties } from './properties.ts';
 import { KillRounds, type RoundReport } from './rounds.ts';
+import { soakRouter } from './router.ts';
 
 /**
  * npm run soak -- [--rounds 1000] [--seed N] [--evidence]
+ *   | router | networks [--rounds 500] [--seed N] | attacks | paths | kernel-features | properties [--rounds 20] [--seed N] [NAME...]
+ *   | explain [--rounds 20000] [--seed N]
  *
  * Kills the daemon at random moments, again and again. A line per round, a summary in the end; exit code 1 if a VM was
- * lost or anything was left over. `--evidence` keeps the log in docs/evidence/.
+ * lost or anything was left over. `--evidence` keeps the log in docs/evidence/. `router`, `networks` and the others: see the
+ * files that are called so.
  */
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
-    rounds: { type: 'string', default: '1000' },
+    rounds: { type: 'string' },
     seed: { type: 'string' },
     evidence: { type: 'boolean', default: false },
   },
 });
-const rounds = Number(values.rounds);
+if (positionals[0] === 'router') {
+  await soakRouter();
+  process.exit(0);
+}
+const [what = ''] = positionals;
+const rounds = Number(values.rounds ?? { networks: 500, properties: 20, explain: 20_000 }[what] ?? 1000);
 const seed = Number(values.seed ?? Date.now() % 2 ** 31);
 if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed)) {
   process.stderr.write('--rounds and --seed take whole numbers\n');
   process.exit(2);
 }
-
-const lines: string[] = [];
-function say(line: string): void {
-  lines.push(line);
-  process.stdout.write(`${line}\n`);
+if (what === 'properties') process.exit((await soakProperties(rounds, seed, positionals.slice(1))) ? 0 : 1);
+const log = new Log();
+const { say, startedAt } = log;
+if (what === 'attacks') {
+  const isWell = await soakAttacks(say);
+  if (values.evidence) await log.keep('attacks');
+  process.exit(isWell ? 0 : 1);
+}
+if (what === 'kernel-features') {
+  const isWell = await soakKernelFeatures(say);
+  if (values.evidence) await log.keep('kernel-features');
+  process.exit(isWell ? 0 : 1);
+}
+if (what === 'paths') {
+  const isWell = await soakPaths(say);
+  if (values.evidence) await log.keep('paths');
+  process.exit(isWell ? 0 : 1);
+}
+if (what === 'explain') {
+  const isWell = soakExplain(rounds, seed, say);
+  if (values.evidence) await log.keep('soak-explain', seed);
+  process.exit(isWell ? 0 : 1);
+}
+if (what === 'networks') {
+  const isWell = await soakNetworks(rounds, seed, say);
+  if (values.evidence) await log.keep('soak-networks', seed);
+  process.exit(isWell ? 0 : 1);
 }
 
-const EVIDENCE = join(import.meta.dirname, '../../docs/evidence');
-const startedAt = new Date();
 let failed = 0;
 let done = 0;
 const recoveries: number[] = [];
@@ -58,8 +93,7 @@ try {
 } catch (error) {
   // The host found something left over, or could not go on.
   failed += 1;
-  // A SuppressedError has two inside, and its stack tells of neither.
-  say(`ended: ${inspect(error, { depth: 4 })}`);
+  say(`ended: ${told(error)}`);
 }
 recoveries.sort((a, b) => a - b);
 const at = (share: number): number =>
@@ -67,11 +101,7 @@ const at = (share: number): number =>
 const minutes = ((Date.now() - startedAt.getTime()) / 60_000).toFixed(1);
 say(`adoption: median ${at(0.5)} ms, 99th percentile ${at(0.99)} ms, longest ${at(1)} ms`);
 say(`${done} of ${rounds} rounds in ${minutes} min, ${failed} with problems`);
-if (values.evidence) {
-  await mkdir(EVIDENCE, { recursive: true });
-  const name = `soak-${startedAt.toISOString().slice(0, 16).replaceAll(':', '')}-seed-${seed}.log`;
-  await writeFile(join(EVIDENCE, name), `${lines.join('\n')}\n`);
-}
+if (values.evidence) await log.keep('soak', seed);
 process.exitCode = failed === 0 && done === rounds ? 0 : 1;
 
 function describe({ round, asked, killedAfterMs, kills, found, adoptionMs, restMs, problems }: RoundReport): string[] {

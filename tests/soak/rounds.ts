@@ -89,7 +89,7 @@ export class KillRounds {
     const restMs = Math.round(performance.now() - startedMs);
     this.#judge(asked, found, problems);
     await this.#mark(await this.#vms(), problems);
-    problems.push(...(await this.#host.leftovers()).map((trace) => `left over: ${trace}`));
+    problems.push(...(await this.#host.leftovers({ idleNetwork: false })).map((trace) => `left over: ${trace}`));
     problems.push(...(await this.#complaints()));
     this.#known = await this.#observe();
     return {
