@@ -39,6 +39,13 @@ describe('a VM is refused', () => {
       /too little/,
       /--memory 48Mi/,
     ],
+    [
+      'too little memory for the kernel',
+      ['create', 'web', 'micro', '--memory', '64Mi', '--kernel', 'distro'],
+      2,
+      /distribution's kernel needs 128 MiB/,
+      /--memory 128Mi.*--kernel micro/,
+    ],
     ['no CPU at all', ['create', 'web', 'micro', '--cpu', '0'], 2, /cpu/i, /\S/],
     ['a name with a slash', ['create', 'a/b', 'micro'], 2, /name/i, /\S/],
     ['a name with dots', ['create', '..', 'micro'], 2, /name/i, /\S/],

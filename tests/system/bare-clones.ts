@@ -53,6 +53,7 @@ export async function drawnByBareClones({ dir, dirs }: TestHost): Promise<BareCl
     instance: '',
     kvmGid: undefined,
     allocateUid: undefined,
+    maxDevices: driver.capabilities().maxDevices,
   } as const;
   const shape = shapeLaunch({ cpus: 1, memoryMib: MEMORY_MIB, nics: 0 }, boot, profile);
   const diskBytes = [diskSizeBytes(boot.image, undefined)];

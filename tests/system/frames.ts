@@ -58,7 +58,7 @@ export interface TcpOptions {
   readonly acknowledge?: number;
 }
 
-/** An Ethernet frame with a TCP segment without data (RFC 9293 section 3.1). */
+/** An Ethernet frame with a TCP segment without data (RFC 9293 section 3.1), in IPv4 or IPv6. */
 export function tcpFrame(source: Station, destination: Station, options: TcpOptions): Buffer {
   const tcp = Buffer.alloc(20);
   tcp.writeUInt16BE(options.from, 0);
@@ -69,17 +69,24 @@ export function tcpFrame(source: Station, destination: Station, options: TcpOpti
   tcp[13] = options.flags;
   tcp.writeUInt16BE(64_000, 14);
   const addresses = Buffer.from([...bytesOf(source.address), ...bytesOf(destination.address)]);
+  // In IPv6 length and protocol have four bytes each (RFC 8200 section 8.1), which is the same sum.
   tcp.writeUInt16BE(internetSum(Buffer.concat([addresses, Buffer.from([0, 6, 0, 20]), tcp])), 16);
+  const ends = Buffer.concat([macOf(destination), macOf(source)]);
+  if (source.address.includes(':')) {
+    return Buffer.concat([ends, Buffer.from([0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, 6, 64]), addresses, tcp]);
+  }
   const ip = Buffer.concat([Buffer.from([0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0]), addresses]);
   ip.writeUInt16BE(internetSum(ip), 10);
-  return Buffer.concat([macOf(destination), macOf(source), Buffer.from([8, 0]), ip, tcp]);
+  return Buffer.concat([ends, Buffer.from([8, 0]), ip, tcp]);
 }
 
-/** undefined when it is no TCP over IPv4. */
+/** undefined when it is no TCP, or behind more headers than that of IP. */
 export function tcpOf(frame: Buffer) {
-  if (frame.length < 54 || frame.readUInt16BE(12) !== 0x0800 || frame[23] !== 6) return undefined;
-  const at = 14 + (frame[14]! & 15) * 4;
-  const end = 14 + frame.readUInt16BE(16);
+  const isV6 = frame.readUInt16BE(12) === 0x86dd;
+  if (frame.length < 54 || (!isV6 && frame.readUInt16BE(12) !== 0x0800) || frame[isV6 ? 20 : 23] !== 6)
+    return undefined;
+  const at = isV6 ? 54 : 14 + (frame[14]! & 15) * 4;
+  const end = isV6 ? 54 + frame.readUInt16BE(18) : 14 + frame.readUInt16BE(16);
   return {
     from: frame.readUInt16BE(at),
     to: frame.readUInt16BE(at + 2),
@@ -99,8 +106,23 @@ export function arpReplyTo(frame: Buffer, station: Station): Buffer | undefined 
   return Buffer.concat([asker.subarray(0, 6), macOf(station), fixed, macOf(station), asked, asker]);
 }
 
+/** The advertisement (RFC 4861 section 4.4) that answers a solicitation for `station`; undefined for any other frame. */
+export function neighbourReplyTo(frame: Buffer, station: Station): Buffer | undefined {
+  const asked = Buffer.from(bytesOf(station.address));
+  const isAsked = frame.readUInt16BE(12) === 0x86dd && frame[20] === 58 && frame[54] === 135;
+  if (!isAsked || !frame.subarray(62, 78).equals(asked)) return undefined;
+  const message = Buffer.concat([Buffer.from('8800000060000000', 'hex'), asked, Buffer.from([2, 1]), macOf(station)]);
+  const addresses = Buffer.concat([asked, frame.subarray(22, 38)]);
+  message.writeUInt16BE(internetSum(Buffer.concat([addresses, Buffer.from([0, 58, 0, 32]), message])), 2);
+  const header = Buffer.from([0x86, 0xdd, 0x60, 0, 0, 0, 0, 32, 58, 255]);
+  return Buffer.concat([frame.subarray(6, 12), macOf(station), header, addresses, message]);
+}
+
 function bytesOf(address: string): number[] {
-  return address.split('.').map(Number);
+  if (!address.includes(':')) return address.split('.').map(Number);
+  const [head = [], tail = []] = address.split('::').map((half) => half.split(':').filter((group) => group !== ''));
+  const groups = [...head, ...Array<string>(8 - head.length - tail.length).fill('0'), ...tail];
+  return groups.flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]);
 }
 
 function macOf(station: Station): Buffer {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ImageRecipe, type SkerryError } from '../../packages/api/src/index.ts';
-import { run } from '../../packages/engine/src/hosts/index.ts';
+import { hostPaths, run } from '../../packages/engine/src/hosts/index.ts';
 import {
   buildInitrd,
   buildKernel,
@@ -24,6 +24,9 @@ const REPOSITORY = join(import.meta.dirname, '../..');
 let dir: string;
 let paths: ImagePaths;
 let kernel: Kernel;
+/** With the kernels and package lists of this host's cache: what is not about those need not wait for them. */
+let ready: ImagePaths;
+let micro: Kernel;
 beforeAll(async () => {
   await run(['sh', join(REPOSITORY, 'native/build.sh')]);
   dir = await mkdtemp(join(tmpdir(), 'skerry-images-'));
@@ -35,6 +38,8 @@ beforeAll(async () => {
   };
   expect(await findKernel(paths, 'distro')).toBeUndefined();
   kernel = await buildKernel(paths, 'distro');
+  ready = { ...paths, cacheDir: hostPaths(process.env, process.getuid?.() ?? 0).cacheDir };
+  micro = await buildKernel(ready, 'micro');
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
@@ -129,14 +134,19 @@ test('a recipe’s own hosts file stays; its commands write through no link into
     run: ['cp /etc/hosts /root/seen', 'echo built >/etc/machine-id', 'rm /etc/resolv.conf', 'echo x >/etc/resolv.conf'],
     sizeMib: 128,
   });
-  const image = await buildRecipe(paths, recipe, { bootBuilder: bootForRecipe });
+  const image = await buildRecipe(ready, recipe, { bootBuilder: bootForRecipe });
   for (const name of NAMES) {
     await expect(stat(join('/run/skerry', name))).rejects.toMatchObject({ code: 'ENOENT' });
   }
   const overlay = join(dir, 'own-hosts.qcow2');
   await run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', image.rootDiskPath, overlay]);
-  const { path: initrdPath } = await buildInitrd(paths, kernel);
-  await using guest = await bootGuest({ kernel, initrdPath, memoryMib: 128, disk: { path: overlay, format: 'qcow2' } });
+  const { path: initrdPath } = await buildInitrd(ready, micro);
+  await using guest = await bootGuest({
+    kernel: micro,
+    initrdPath,
+    memoryMib: 128,
+    disk: { path: overlay, format: 'qcow2' },
+  });
   const [hostname, machineId] = linksOf(['hostname', 'machine-id']).split(/(?<=\n)/);
   const links = `${hostname}regular file\n${machineId}regular file\n`;
   expect(await guest.sh(READ_LINKS)).toBe(links);
@@ -151,7 +161,7 @@ test('a recipe’s own hosts file stays; its commands write through no link into
 test('a command that fails ends the build with its output, and leaves nothing', async () => {
   const recipe = ImageRecipe.parse({ name: 'bad', run: ['true', 'echo this is why >&2; exit 3'], sizeMib: 64 });
   const before = (await openCatalogue(paths.imagesDir).list()).length;
-  const error: SkerryError = await buildRecipe(paths, recipe, { bootBuilder: bootForRecipe }).then(
+  const error: SkerryError = await buildRecipe(ready, recipe, { bootBuilder: bootForRecipe }).then(
     () => expect.unreachable(),
     (reason: SkerryError) => reason,
   );
@@ -164,7 +174,7 @@ test('a command that fails ends the build with its output, and leaves nothing', 
 test('a build that is cancelled leaves nothing', async () => {
   const recipe = ImageRecipe.parse({ name: 'cancelled', packages: ['nginx'], sizeMib: 128 });
   const controller = new AbortController();
-  const build = buildRecipe(paths, recipe, {
+  const build = buildRecipe(ready, recipe, {
     signal: controller.signal,
     onProgress: (message) => {
       if (message.startsWith('Unpacking packages (3')) controller.abort();
@@ -182,19 +192,19 @@ test('what can not be built is refused with the remedy', async () => {
     message: 'No such package: no-such-package-here',
   });
   const small = ImageRecipe.parse({ name: 'small', packages: ['nginx'], sizeMib: 16 });
-  await expect(buildRecipe(paths, small)).rejects.toMatchObject({
+  await expect(buildRecipe(ready, small)).rejects.toMatchObject({
     code: 'invalid',
     remedy: expect.stringContaining('size: ') as string,
   });
   const commands = ImageRecipe.parse({ name: 'commands', run: ['true'] });
-  await expect(buildRecipe(paths, commands)).rejects.toMatchObject({ code: 'unsupported' });
-  const agentless = { ...paths, agentBinary: join(dir, 'none') };
-  await expect(buildInitrd(agentless, kernel)).rejects.toMatchObject({ code: 'not-found' });
+  await expect(buildRecipe(ready, commands)).rejects.toMatchObject({ code: 'unsupported' });
+  const agentless = { ...ready, agentBinary: join(dir, 'none') };
+  await expect(buildInitrd(agentless, micro)).rejects.toMatchObject({ code: 'not-found' });
   expect(await leftovers()).toEqual([]);
 });
 
 test('a raw image is a plain file system image, as sparse as it can be', async () => {
-  const image = await buildMicro(paths, { format: 'raw', name: 'micro-raw', sizeMib: 64 });
+  const image = await buildMicro(ready, { format: 'raw', name: 'micro-raw', sizeMib: 64 });
   expect((await stat(image.rootDiskPath)).size).toBe(64 * 2 ** 20);
   expect(image.sizeBytes).toBeLessThanOrEqual(10 * 2 ** 20);
   await run(['e2fsck', '-f', '-n', image.rootDiskPath]);

@@ -37,7 +37,8 @@ describe('the life of a VM', () => {
 
     expect((await stop('web')).status).toMatchObject({
       state: 'stopped',
-      exit: { kind: 'stopped', reason: 'shut down as asked' },
+      // Not by a signal: QEMU 7.2 can fail over the guest's reset of its devices.
+      exit: { kind: 'stopped', reason: 'shut down as asked', exitCode: 0, signal: null },
     });
     await verb('web', 'start');
     expect((await verb('web', 'kill')).status).toMatchObject({
@@ -46,7 +47,7 @@ describe('the life of a VM', () => {
     });
     await host.client.run('vm.delete', { params: { vm: 'web' } });
     await expect(get('web')).rejects.toMatchObject({ code: 'not-found' });
-    expect(await host.leftovers()).toEqual([]);
+    expect(await host.leftovers({ idleNetwork: false })).toEqual([]);
   });
 
   test('a start says where its time went, and the phases sum to the whole', async () => {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -68,4 +68,26 @@ test('its VMs outlive its daemon', async () => {
     state: 'running',
     process: before,
   });
+});
+
+test('it shares its own directories, read-only as well, and no others', async () => {
+  const [src, docs] = [join(home, 'src'), join(home, 'docs')];
+  for (const dir of [src, docs]) await mkdir(dir);
+  await writeFile(join(docs, 'a'), 'doc\n');
+  if (isRoot) for (const path of [src, docs, join(docs, 'a')]) await chown(path, NOBODY, NOBODY);
+  const shares = [
+    { hostPath: src, guestPath: '/mnt/src' },
+    { hostPath: docs, guestPath: '/mnt/docs', readonly: true },
+  ];
+  await host.client.run('vm.create', { body: { name: 'dev', start: true, shares } });
+  const { stdout, stderr } = await host.client.exec(
+    'dev',
+    'cat /mnt/docs/a; echo x >/mnt/src/x; chmod 4755 /mnt/src/x; mount -o remount,rw /mnt/docs; echo x >/mnt/docs/a',
+  );
+  expect(stdout).toBe('doc\n');
+  expect(stderr).toMatch(/Operation not permitted[^]*Read-only file system/);
+  expect((await stat(join(src, 'x'))).uid).toBe((await stat(src)).uid);
+  const theirs = { name: 'bad', shares: [{ hostPath: '/etc', guestPath: '/mnt/etc' }] };
+  await expect(host.client.run('vm.create', { body: theirs })).rejects.toMatchObject({ code: 'refused' });
+  await host.client.run('vm.delete', { params: { vm: 'dev' }, query: { force: true } });
 });

@@ -197,6 +197,15 @@ describe('of an image, its root disk mounted', () => {
   });
 });
 
+test('a guest may use all the memory that it has, the first one of a template too, and what that adds to it is seen', async () => {
+  const big = await create('big', { memoryMib: 512 });
+  const before = await theTemplate();
+  const fill =
+    'mkdir /all && mount -t tmpfs -o size=95% none /all && dd if=/dev/zero of=/all/zeros bs=1M count=440 && echo full';
+  expect(await host.client.exec(big.name, fill)).toMatchObject({ exitCode: 0, stdout: 'full\n' });
+  expect((await theTemplate()).memoryBytes).toBeGreaterThan(before.memoryBytes + 400 * 2 ** 20);
+});
+
 describe('bad days', () => {
   test('the keeper of its memory is killed: the next VM boots and says why, the one after has a new template', async () => {
     await create('a');
@@ -212,10 +221,15 @@ describe('bad days', () => {
     expect(await host.leftovers()).toEqual([]);
   });
 
-  test('QEMU is upgraded: the old template is not used any more', async () => {
+  test.each([
+    ['under a daemon', false],
+    ['while there is none', true],
+  ])('QEMU is upgraded %s: the old template is not used any more', async (_, isDown) => {
     await create('a');
     const old = await theTemplate();
-    await utimes(qemu(), new Date(), new Date(Date.now() - 60_000));
+    if (isDown) await host.stop();
+    await utimes(qemu(), new Date(), new Date(Date.now() - (isDown ? 120_000 : 60_000)));
+    await host.start();
     const b = await create('b');
     expect(b.status.start?.template).not.toBe(old.id);
     await isClone(b, b.status.start?.template ?? '');

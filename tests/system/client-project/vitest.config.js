@@ -1,0 +1,1 @@
+export default { test: { include: ['*.spec.js', '*.spec.ts'], testTimeout: 60_000 } };
