@@ -65,6 +65,7 @@ export function openNodes(parts: NodeParts): NodeServices {
     ...{ nodes, nodeService, admission, vms, service: vmService, controller, images, events, savesDir },
     networks: network.verbs,
     cut: (names) => network.service.cut(names),
+    putOnItsWay: (kept) => network.service.putOnItsWay(kept),
   });
   return { nodeService, nodeVerbs, nodeCopies };
 }

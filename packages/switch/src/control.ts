@@ -130,6 +130,13 @@ export class Control {
         const { keptAs, segments } = params as SwitchMethods['inject']['params'];
         return { frames: this.#switch.cuts.inject(String(keptAs), { ...segments }) };
       }
+      case 'kept':
+        return this.#switch.cuts.kept(keptParams(params).keptAs);
+      case 'keep': {
+        const { keptAs, segments } = keptParams(params);
+        this.#switch.cuts.keep(keptAs, segments);
+        return null;
+      }
       case 'capture.start':
         return this.#switch.captures.start(params);
       case 'capture.stop':
@@ -150,6 +157,12 @@ function cutParams(params: unknown): SwitchMethods['release']['params'] {
     throw new SwitchError('invalid', 'segments is no list of ids');
   }
   return { segments, keepAs: keepAs === undefined ? undefined : String(keepAs) };
+}
+
+function keptParams(params: unknown): SwitchMethods['keep']['params'] {
+  const { keptAs, segments } = (params ?? {}) as Partial<SwitchMethods['keep']['params']>;
+  if (typeof keptAs !== 'string') throw new SwitchError('invalid', 'keptAs is no name');
+  return { keptAs, segments: { ...segments } };
 }
 
 function parseRequest(line: string): ControlRequest {

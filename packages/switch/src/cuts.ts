@@ -1,4 +1,8 @@
 import type { InFlight } from './port.ts';
+import { SwitchError } from './error.ts';
+import { LENGTH_BYTES } from './framing.ts';
+import { MAX_FRAME_BYTES, readUint32 } from './packets/ethernet.ts';
+import type { KeptFrames, KeptSegments } from './protocol.ts';
 import type { SegmentFlow } from './segment.ts';
 
 /**
@@ -10,6 +14,8 @@ import type { SegmentFlow } from './segment.ts';
 const LEASE_MS = 15_000;
 /** Until the copies are there. */
 const KEPT_MS = 60_000;
+/** Of what is put on disk, so that it stays well below a line of the control socket. More is on its way only behind long delays. */
+const MAX_SAVED_BYTES = 4 * 1024 * 1024;
 
 /** Segment -> MAC of the port -> frames. */
 type Kept = ReadonlyMap<string, ReadonlyMap<number, InFlight>>;
@@ -51,11 +57,43 @@ export class Cuts {
       for (const port of flow.ports) port.release();
       kept.set(flow.table.id, byMac);
     }
-    if (keepAs !== undefined) {
-      this.#kept.set(keepAs, kept);
-      setTimeout(() => this.#kept.delete(keepAs), KEPT_MS).unref();
-    }
+    if (keepAs !== undefined) this.#keep(keepAs, kept);
     return count;
+  }
+
+  kept(keptAs: string): KeptSegments {
+    let room = MAX_SAVED_BYTES;
+    const texts = (frames: readonly Buffer[]): string[] => {
+      const fitting = frames.filter(({ length }) => (room -= length) >= 0);
+      return fitting.map((frame) => frame.toString('base64'));
+    };
+    return Object.fromEntries(
+      [...(this.#kept.get(keptAs) ?? [])].map(([id, byMac]) => [
+        id,
+        Object.fromEntries(
+          [...byMac]
+            .filter(([, frames]) => countOf(frames) > 0)
+            .map(([mac, { held, out, in: arriving }]) => [
+              mac,
+              { in: texts(arriving), out: texts(out), held: texts(held) },
+            ]),
+        ),
+      ]),
+    );
+  }
+
+  /** @throws SwitchError `invalid` */
+  keep(keptAs: string, segments: KeptSegments): void {
+    const kept = Object.entries(segments).map(
+      ([id, byMac]) =>
+        [id, new Map(Object.entries(byMac).map(([mac, frames]) => [Number(mac), fromTexts(frames)]))] as const,
+    );
+    this.#keep(keptAs, new Map(kept));
+  }
+
+  #keep(keptAs: string, kept: Kept): void {
+    this.#kept.set(keptAs, kept);
+    setTimeout(() => this.#kept.delete(keptAs), KEPT_MS).unref();
   }
 
   /** @param segments from the cut segment to its copy. @returns how many frames were passed on */
@@ -96,4 +134,16 @@ export class Cuts {
 
 function countOf({ held, out, in: arriving }: InFlight): number {
   return held.length + out.length + arriving.length;
+}
+
+/** From a disk: a frame of another length than it says would take its guest's stream out of step. @throws SwitchError `invalid` */
+function fromTexts({ held, out, in: arriving }: KeptFrames): InFlight {
+  const framesOf = (texts: readonly string[]): Buffer[] =>
+    texts.map((text) => {
+      const frame = Buffer.from(text, 'base64');
+      const bytes = frame.length - LENGTH_BYTES;
+      if (bytes > 0 && bytes <= MAX_FRAME_BYTES && readUint32(frame, 0) === bytes) return frame;
+      throw new SwitchError('invalid', 'A kept frame does not have the length it says');
+    });
+  return { held: framesOf(held), out: framesOf(out), in: framesOf(arriving) };
 }

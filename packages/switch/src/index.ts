@@ -29,5 +29,14 @@ export type { Direction, PerDirection } from './impair.ts';
 export { noCounts, type LineCounts } from './line.ts';
 export { DROP_REASONS, type DropReason } from './verdict.ts';
 export { SwitchError, type SwitchErrorCode } from './error.ts';
-export type { PortStats, SwitchIdentity, SwitchLeases, SwitchMethods, SwitchState, SwitchStats } from './protocol.ts';
+export type {
+  KeptFrames,
+  KeptSegments,
+  PortStats,
+  SwitchIdentity,
+  SwitchLeases,
+  SwitchMethods,
+  SwitchState,
+  SwitchStats,
+} from './protocol.ts';
 export { SWITCH_ARGV } from './program.ts';

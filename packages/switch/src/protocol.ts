@@ -32,6 +32,10 @@ export interface SwitchMethods {
     params: { readonly keptAs: string; readonly segments: Readonly<Record<string, string>> };
     result: { readonly frames: number };
   };
+  /** What was kept under a name, to be put on disk; it stays kept. Beyond 4 MiB frames are left out, as by a full queue. */
+  kept: { params: { readonly keptAs: string }; result: KeptSegments };
+  /** Keeps it again, to be injected within a minute. `invalid`: it is not what `kept` gives. */
+  keep: { params: { readonly keptAs: string; readonly segments: KeptSegments }; result: null };
   /**
    * What a port's guest sends, before impairments, and what it gets, after them, as pcap. It goes on over syncs, and ends
    * with its port. `invalid`: no such port, the name runs already; `failed`: the file or socket.
@@ -45,6 +49,16 @@ export interface SwitchMethods {
   shutdown: { params: undefined; result: null };
 }
 export type SwitchMethod = keyof SwitchMethods;
+
+/** Segment -> MAC of the port, as a number -> frames with their lengths, in base64. */
+export type KeptSegments = Readonly<Record<string, Readonly<Record<string, KeptFrames>>>>;
+
+/** See `InFlight` in port.ts. */
+export interface KeptFrames {
+  readonly held: readonly string[];
+  readonly out: readonly string[];
+  readonly in: readonly string[];
+}
 
 export interface SwitchIdentity {
   readonly protocol: 1;

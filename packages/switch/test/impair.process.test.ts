@@ -159,9 +159,17 @@ test('a cut: what is delayed stays where it is, goes on in the original, and arr
   await sync([], []); // waits as well
   expect(at.db.frames).toEqual([]);
   expect(await call.call('release', { segments: ['shop'], keepAs: 'cut' })).toEqual({ frames: 4 });
+  const kept = await call.call('kept', { keptAs: 'cut' });
   expect(await call.call('inject', { keptAs: 'cut', segments: { shop: 'copy' } })).toEqual({ frames: 4 });
   await until(() => copyOfDb.frames.length === 4);
   expect(receivedBy(copyOfDb)).toEqual([0, 1, 2, 3]);
+  // Put on a disk, and back from there.
+  await call.call('keep', { keptAs: 'saved', segments: JSON.parse(JSON.stringify(kept)) });
+  expect(await call.call('inject', { keptAs: 'saved', segments: { shop: 'copy' } })).toEqual({ frames: 4 });
+  await until(() => copyOfDb.frames.length === 8);
+  expect(receivedBy(copyOfDb)).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);
+  const bad = { shop: { 1: { held: ['AAAACQ=='], out: [], in: [] } } };
+  await expect(call.call('keep', { keptAs: 'bad', segments: bad })).rejects.toMatchObject({ code: 'invalid' });
   await until(() => at.db.frames.length === 4);
   expect(receivedBy(at.db)).toEqual([0, 1, 2, 3]);
   expect(copyOfWeb.frames).toEqual([]);

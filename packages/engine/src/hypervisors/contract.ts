@@ -242,6 +242,8 @@ export interface Machine {
   /** Settles once, never rejects; never after `detach()`. */
   readonly exited: Promise<MachineExit>;
   state(): 'running' | 'paused' | 'ended';
+  /** Frames that wait for it at its NICs when this is called have reached the guest's memory. @throws SkerryError as `pause` */
+  drain(): Promise<void>;
   /** @throws SkerryError `wrong-state` when it has ended; `timeout`, `unavailable` */
   pause(): Promise<void>;
   /** @throws SkerryError as `pause` */

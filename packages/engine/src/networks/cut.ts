@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { KeptSegments } from '@skerry/switch';
 import type { SwitchService } from './switch-service.ts';
 
 /** What is on its way between VMs while they are copied: in the original it goes on, and once more in the copy. */
@@ -37,17 +38,37 @@ export class NetworkCut {
     await this.#switches.cut('release', { segments: this.#segments, keepAs: this.#name });
   }
 
+  /** What was on its way, after `release`; it can still be injected. */
+  async kept(): Promise<KeptSegments> {
+    if (this.#segments.length === 0) return {};
+    return await this.#switches.cut('kept', { keptAs: this.#name });
+  }
+
   /** @param copies network id -> id of its copy, whose VMs are plugged in and stand still */
   async inject(copies: Readonly<Record<string, string>>): Promise<void> {
     if (this.#segments.length === 0) return;
-    const wanted = new Set(Object.values(copies));
-    const deadlineMs = performance.now() + CONNECT_TIMEOUT_MS;
-    for (;;) {
-      const state = await this.#switches.state();
-      const ports = (state?.segments ?? []).filter(({ id }) => wanted.has(id)).flatMap((segment) => segment.ports);
-      if (ports.every(({ connected }) => connected) || performance.now() > deadlineMs) break;
-      await sleep(3);
-    }
+    await untilConnected(this.#switches, Object.values(copies));
     await this.#switches.cut('inject', { keptAs: this.#name, segments: copies });
+  }
+}
+
+/** Brings what a cut kept into the networks of these ids, whose VMs are plugged in and stand still. */
+export async function putOnItsWay(switches: SwitchService, kept: KeptSegments): Promise<void> {
+  const ids = Object.keys(kept);
+  if (ids.length === 0) return;
+  await untilConnected(switches, ids);
+  const keptAs = randomUUID();
+  await switches.cut('keep', { keptAs, segments: kept });
+  await switches.cut('inject', { keptAs, segments: Object.fromEntries(ids.map((id) => [id, id])) });
+}
+
+/** What a guest sends to one that is not connected yet is lost. */
+async function untilConnected(switches: SwitchService, segments: readonly string[]): Promise<void> {
+  const deadlineMs = performance.now() + CONNECT_TIMEOUT_MS;
+  for (;;) {
+    const state = await switches.state();
+    const ports = (state?.segments ?? []).filter(({ id }) => segments.includes(id)).flatMap((segment) => segment.ports);
+    if (ports.every(({ connected }) => connected) || performance.now() > deadlineMs) return;
+    await sleep(3);
   }
 }

@@ -10,12 +10,13 @@ import {
   type Vm,
   type VmSpec,
 } from '@skerry/api';
+import type { KeptSegments } from '@skerry/switch';
 import type { LaunchTap } from '../hypervisors/index.ts';
 import type { VmNetworks, VmNic } from '../vms/index.ts';
 import type { Datapath } from './datapath.ts';
 import { readHostNetwork } from './host-facts.ts';
 import { assertConfirmed, assertLanNic } from './lan-plan.ts';
-import { NetworkCut } from './cut.ts';
+import { NetworkCut, putOnItsWay } from './cut.ts';
 import { assertNicSupported, tagOf, tapName, type KernelSupport } from './kernel/index.ts';
 import { mtuOf } from './mtu-plan.ts';
 import type { NetworkFaults } from './network-faults.ts';
@@ -67,6 +68,11 @@ export class NetworkService implements VmNetworks {
     // Frames of bridges can't be held.
     const ids = known.filter(({ status }) => status.datapath === 'user').map(({ id }) => id);
     return new NetworkCut(this.#ports.switches, ids);
+  }
+
+  /** What a cut kept, by the ids of networks whose VMs are plugged in now and stand still; of bridges there is nothing. */
+  async putOnItsWay(kept: KeptSegments): Promise<void> {
+    await putOnItsWay(this.#ports.switches, kept);
   }
 
   async check({ nics, routes = [] }: Pick<VmSpec, 'nics' | 'routes'>): Promise<void> {

@@ -60,7 +60,7 @@ export class SwitchService {
   }
 
   /** Calls about a cut. @throws SkerryError `unavailable` when no switch runs */
-  async cut<M extends 'hold' | 'gather' | 'release' | 'inject'>(
+  async cut<M extends 'hold' | 'gather' | 'release' | 'inject' | 'kept' | 'keep'>(
     method: M,
     params: SwitchMethods[M]['params'],
   ): Promise<SwitchMethods[M]['result']> {

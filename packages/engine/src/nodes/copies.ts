@@ -40,18 +40,17 @@ import {
   sweepSaves,
   syncDirectory,
   writeManifest,
-  type SaveManifest,
+  type SavedNetwork,
 } from './manifest.ts';
 import { FORKING } from './forking.ts';
 import { startTogether } from './barrier.ts';
 import { forkAsks, restoreAsks } from './memory.ts';
 import { networkName, vmSpecOf } from './plan.ts';
+import { describeNetworks, onTheWayOf, type NetworkNames, type OnTheWay } from './on-the-way.ts';
 import { restoreVms, type RestorePorts } from './restore.ts';
 import type { NodeService } from './service.ts';
 
 /** Whole nodes as of one instant: forked into another node, or kept on disk and gone back to. */
-
-type SavedNetwork = SaveManifest['networks'][number];
 
 export interface CopyPorts extends RestorePorts {
   readonly nodes: Resources<NodeSpec, NodeStatus>;
@@ -61,17 +60,21 @@ export interface CopyPorts extends RestorePorts {
   readonly service: VmService;
   readonly controller: VmController;
   readonly images: VmImages;
-  readonly networks: {
+  readonly networks: NetworkNames & {
     /** A network of its own with the same addresses. */
     copy(from: string, to: string, rename: ReadonlyMap<string, string>): Promise<void>;
-    describe(name: string): Promise<SavedNetwork>;
     restore(network: SavedNetwork): Promise<void>;
-    idOf(name: string): Promise<string>;
   };
   /** Holds what is on its way between VMs of these networks while they are cut, and brings it into the copies. */
-  readonly cut: (
-    names: readonly string[],
-  ) => Promise<CutNetwork & { inject(copies: Readonly<Record<string, string>>): Promise<void> }>;
+  readonly cut: (names: readonly string[]) => Promise<
+    CutNetwork & {
+      inject(copies: Readonly<Record<string, string>>): Promise<void>;
+      /** By the ids of the networks. */
+      kept(): Promise<OnTheWay>;
+    }
+  >;
+  /** Into networks of these ids, whose VMs are plugged in and stand still. */
+  readonly putOnItsWay: (kept: OnTheWay) => Promise<void>;
   readonly events: EventLog;
   /** Where saves are kept; on the file system of the VMs' directories, for they share layers. */
   readonly savesDir: string;
@@ -139,7 +142,7 @@ export class NodeCopyService {
 
   /** @throws SkerryError `conflict` (name), `wrong-state`, `no-space`; nothing of the save is left, and the node runs on */
   async save(nodeId: string, { name }: { readonly name: string }, work: WorkOptions): Promise<NodeSave> {
-    const { nodeService, networks, events } = this.#ports;
+    const { nodeService, events } = this.#ports;
     const node = await nodeService.get(nodeId);
     const dir = join(this.#dirOf(node.id), name);
     if ((await readManifest(dir)) !== undefined) {
@@ -161,7 +164,7 @@ export class NodeCopyService {
           name,
           createdAt: new Date().toISOString(),
           spec: node.spec,
-          networks: await Promise.all(networkNames(node).map((each) => networks.describe(each))),
+          networks: await describeNetworks(this.#ports.networks, networkNames(node), await network.kept()),
           vms: cut.saved,
         });
         await rename(unfinished, dir);
@@ -208,7 +211,9 @@ export class NodeCopyService {
       }));
       try {
         for (const network of manifest.networks) await this.#ports.networks.restore(network);
-        await restoreVms(this.#ports, node, manifest, dir, { ...work, room });
+        await restoreVms(this.#ports, node, manifest, dir, { ...work, room }, async () =>
+          this.#ports.putOnItsWay(await onTheWayOf(this.#ports.networks, manifest)),
+        );
       } catch (error) {
         const message = `${node.name} was not restored to ${save}: ${SkerryError.from(error).message}`;
         await uninterrupted(() => nodeService.finish(node.id, 'node.restore-failed', message));

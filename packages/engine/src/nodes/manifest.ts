@@ -9,13 +9,25 @@ import { MemoryRecord } from '../vms/index.ts';
  * as a VM's own directory has them. A save appears whole, by a rename, or not at all.
  */
 
+/** Frames that were on their way, of one guest: not yet taken in from it, under way from it, under way to it. */
+const Frames = z.array(z.base64()).readonly();
+const KeptFrames = z.object({ held: Frames, out: Frames, in: Frames }).readonly();
+
 export const SaveManifest = z.object({
   version: z.literal(1),
   node: z.string(),
   name: z.string(),
   createdAt: z.iso.datetime(),
   spec: NodeSpec,
-  networks: z.array(z.object({ name: z.string(), spec: NetworkSpec, status: NetworkStatus })),
+  networks: z.array(
+    z.object({
+      name: z.string(),
+      spec: NetworkSpec,
+      status: NetworkStatus,
+      /** By the MAC of the guest, as a number. Saves of before have none. */
+      onTheWay: z.record(z.string(), KeptFrames).readonly().optional(),
+    }),
+  ),
   vms: z.array(
     z.object({
       /** Inside the node, and the directory's name. */
@@ -32,6 +44,7 @@ export const SaveManifest = z.object({
 });
 export type SaveManifest = z.infer<typeof SaveManifest>;
 export type SavedVm = SaveManifest['vms'][number];
+export type SavedNetwork = SaveManifest['networks'][number];
 
 const MANIFEST = 'manifest.json';
 /** Names of saves are DNS labels: none begins with a dot. */

@@ -31,13 +31,17 @@ export interface RestorePorts {
   readonly images: VmImages;
 }
 
-/** What they are now is lost; the save is only read, and can be restored again if this is cut off. */
+/**
+ * What they are now is lost; the save is only read, and can be restored again if this is cut off.
+ * @param whenAllArePluggedIn is done before the first of them goes on
+ */
 export async function restoreVms(
   ports: RestorePorts,
   node: Node,
   manifest: SaveManifest,
   dir: string,
   work: WorkOptions,
+  whenAllArePluggedIn: () => Promise<void>,
 ): Promise<void> {
   const { service, nodeService } = ports;
   const members = await nodeService.members(node.name);
@@ -73,7 +77,7 @@ export async function restoreVms(
         (beforeThaw) =>
           service.start(vm.id, { ...work, beforeThaw }),
     ),
-    async () => {},
+    whenAllArePluggedIn,
   );
   for (const { vm, saved } of going) if (saved.state === 'paused') await service.pause(vm.id, work);
 }

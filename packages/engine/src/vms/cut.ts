@@ -92,6 +92,8 @@ export async function cutTogether(
     await settleAll(running.map(({ agent }) => agent.freeze({ timeoutMs: FREEZE_TIMEOUT_MS, signal })));
     await settleAll(running.map(withoutShares));
     await network?.hold();
+    // On a busy host QEMU may not have come to it: then it would reach the original alone.
+    if (network !== undefined) await settleAll(running.map(({ live }) => live.machine.drain()));
     pausedAtMs = performance.now();
     await settleAll(running.map(({ live }) => live.machine.pause()));
     await network?.gather();

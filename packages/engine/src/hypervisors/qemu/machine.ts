@@ -123,6 +123,16 @@ export class QemuMachine implements Machine {
     return this.#state;
   }
 
+  /**
+   * QEMU serves its NICs' sockets and commands in one loop (util/main-loop.c, monitor/qmp.c): when a second command is taken,
+   * a whole turn of it lies behind us, in which each socket that had something was read.
+   */
+  async drain(): Promise<void> {
+    const query = () => this.#monitor.execute('query-status', {}, { timeoutMs: COMMAND_TIMEOUT_MS });
+    await this.#command('pause', query);
+    await this.#command('pause', query);
+  }
+
   async pause(): Promise<void> {
     if (this.#freezer.isFrozen) return await this.#command('pause', () => this.#freezer.pause());
     await this.#command('pause', () => this.#monitor.execute('stop', {}, { timeoutMs: COMMAND_TIMEOUT_MS }));
