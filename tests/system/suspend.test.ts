@@ -159,12 +159,13 @@ test(`daemon or QEMU die at ${ROUNDS} random moments of suspend and start (seed 
 });
 
 test('QEMU dies while its memory is written: the VM has crashed, and boots from its disk', async () => {
-  await sh('echo kept >/root/note; sync');
-  const { pid } = (await get()).status.process!;
+  // So much that it is not written before we see it.
+  await sh('echo kept >/root/note; sync; head -c 20000000 /dev/urandom >/run/ballast');
+  const { id, status } = await get();
   const suspending = suspend();
   suspending.catch(() => undefined);
-  await sleep(100);
-  process.kill(pid, 'SIGKILL');
+  await expect.poll(() => memoryFiles(id), { timeout: 20_000, interval: 1 }).toContain('memory.state');
+  process.kill(status.process!.pid, 'SIGKILL');
   await suspending.catch((error: unknown) => expect(error).toMatchObject({ remedy: expect.stringMatching(/\S/) }));
   await expect.poll(async () => (await get()).status.state).toMatch(/^(crashed|suspended)$/);
   await start();
