@@ -44,6 +44,8 @@ const PROGRAM = [
   'owner /proc/[0-9]*/task/[0-9]*/comm rw,',
   '/sys/devices/system/{node,cpu}/{,**} r,',
   '/sys/bus/nd/devices/ r,',
+  // How many pieces of memory the kernel's own vhost takes (hw/virtio/vhost-backend.c).
+  '/sys/module/vhost/parameters/max_mem_regions r,',
   '/sys/kernel/mm/transparent_hugepage/{,**} r,',
 ];
 
