@@ -60,18 +60,30 @@ test('killed while one VM of a node that is up restarts: it comes back', async (
   expect(await host.leftovers()).toEqual([]);
 });
 
-test('killed while a node is deleted: nothing of it stays behind', async () => {
-  await host.client.run('node.up', { body: nodeUp('n', 'first') });
-  const { id } = (await host.client.call('node.list'))[0] ?? { id: '' };
-  host.client.call('node.delete', { params: { node: 'n' } }).catch(() => undefined);
-  await expect
-    .poll(async () => (await host.client.call('node.get', { params: { node: id } })).status.state, { interval: 10 })
-    .toBe('stopping');
-  await host.kill9();
-  await host.start();
-  await expect.poll(() => host.client.call('node.list'), { timeout: 20_000 }).toEqual([]);
-  expect((await host.client.call('vm.list')).filter(({ name }) => name.startsWith('n/'))).toEqual([]);
-});
+test.for([false, true])(
+  'a node is deleted, the daemon killed meanwhile: %s: nothing of it stays behind',
+  async (kills) => {
+    await host.client.run('node.up', { body: nodeUp('n', 'first') });
+    const { id } = (await host.client.call('node.list'))[0] ?? { id: '' };
+    const [a, b] = (await host.client.call('vm.list')).map(({ name }) => name).filter((name) => name.startsWith('n/'));
+    // It goes with its VMs, both of which go at once.
+    await host.client.run('link.create', { body: { ends: [`${a}:eth1`, `${b}:eth1`] } });
+    const deleting = host.client.run('node.delete', { params: { node: 'n' } });
+    if (kills) {
+      deleting.catch(() => undefined);
+      await expect
+        .poll(async () => (await host.client.call('node.get', { params: { node: id } })).status.state, { interval: 10 })
+        .toBe('stopping');
+      await host.kill9();
+      await host.start();
+    } else {
+      await deleting;
+    }
+    await expect.poll(() => host.client.call('node.list'), { timeout: 20_000 }).toEqual([]);
+    expect((await host.client.call('vm.list')).filter(({ name }) => name.startsWith('n/'))).toEqual([]);
+    await expect.poll(() => host.client.call('link.list'), { timeout: 5000 }).toEqual([]);
+  },
+);
 
 test('killed when a start has hardly begun: the end of the run before is not taken for its end', async () => {
   const vm = { params: { vm: 'again' } };

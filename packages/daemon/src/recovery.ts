@@ -112,7 +112,11 @@ export class Recovery {
       nics.settle(vm.id).catch((error: unknown) => this.#tell(error, `NICs of ${vm.name}`));
       const isNodes = begunNodes.has(splitVmName(vm.name).node ?? '');
       if (isNodes && vm.status.state !== 'deleting' && vm.status.state !== 'stopping') continue;
-      controller.converge(vm.id).catch((error: unknown) => this.#tell(error, vm.name));
+      const isGoing = vm.status.state === 'deleting';
+      // What goes with it as well.
+      (isGoing ? vms.delete(vm.id, { force: true }, {}) : controller.converge(vm.id)).catch((error: unknown) =>
+        this.#tell(error, vm.name),
+      );
     }
     await links.recover();
   }

@@ -90,8 +90,8 @@ export class LinkService {
   }
 
   /**
-   * The links of a VM that is about to be deleted go with it, where the VM at the other end can let go of its NIC now; others are
-   * left to `link delete`.
+   * The links of a VM that is about to be deleted go with it, where the VM at the other end goes as well or can let go of its NIC
+   * now; others are left to `link delete`.
    * @returns what takes them away, once the VM is gone; does not throw
    */
   async leave(vmId: string): Promise<() => Promise<void>> {
@@ -100,7 +100,7 @@ export class LinkService {
     const going = (await verbs.list()).filter(({ spec, name }) => {
       const ends = all.filter(({ status }) => status.nics.some((nic) => nic.network === name));
       const isIts = spec.mode === 'link' && isByHand(name, all) && ends.some(({ id }) => id === vmId);
-      return isIts && ends.every((vm) => vm.id === vmId || nics.canChange(vm));
+      return isIts && ends.every((vm) => vm.id === vmId || isGoing(vm) || nics.canChange(vm));
     });
     for (const { id } of going) await verbs.say(id, UNFINISHED);
     return async () => {
@@ -120,7 +120,7 @@ export class LinkService {
 
   async #takeAway(link: Network): Promise<void> {
     const { verbs, vms, nics } = this.#ports;
-    const all = await vms();
+    const all = (await vms()).filter((vm) => !isGoing(vm));
     const gone = await Promise.allSettled(
       endsOf(link.name, all).map(({ vm: name, nic }) => {
         const id = all.find((vm) => vm.name === name)?.id ?? '';
@@ -130,7 +130,8 @@ export class LinkService {
     for (const one of gone) {
       if (one.status === 'rejected' && SkerryError.from(one.reason).code !== 'not-found') throw one.reason;
     }
-    await verbs.delete(link.name);
+    // One that goes takes its NIC along, and the link once it is gone: the last of two.
+    if (endsOf(link.name, await vms()).length === 0) await verbs.delete(link.name);
   }
 
   async #info(link: Network): Promise<LinkInfo> {
@@ -148,4 +149,8 @@ export class LinkService {
       throw new SkerryError('not-found', `There is no VM '${ref}'`, { remedy: 'See `skerry list`.' });
     }) as [End, End];
   }
+}
+
+function isGoing({ status }: Vm): boolean {
+  return status.state === 'deleting';
 }
