@@ -65,7 +65,10 @@ export function openNodes(parts: NodeParts): NodeServices {
     ...{ nodes, nodeService, admission, vms, service: vmService, controller, images, events, savesDir },
     networks: network.verbs,
     cut: (names) => network.service.cut(names),
-    putOnItsWay: (kept) => network.service.putOnItsWay(kept),
+    onItsWay: {
+      drop: (ids) => network.service.dropOnItsWay(ids),
+      put: (kept) => network.service.putOnItsWay(kept),
+    },
   });
   return { nodeService, nodeVerbs, nodeCopies };
 }

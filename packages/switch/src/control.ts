@@ -130,6 +130,9 @@ export class Control {
         const { keptAs, segments } = params as SwitchMethods['inject']['params'];
         return { frames: this.#switch.cuts.inject(String(keptAs), { ...segments }) };
       }
+      case 'drop':
+        this.#switch.drop(cutParams(params).segments);
+        return null;
       case 'kept':
         return this.#switch.cuts.kept(keptParams(params).keptAs);
       case 'keep': {

@@ -32,6 +32,8 @@ export interface SwitchMethods {
     params: { readonly keptAs: string; readonly segments: Readonly<Record<string, string>> };
     result: { readonly frames: number };
   };
+  /** What is on its way in these segments is lost: their guests become others. */
+  drop: { params: { readonly segments: readonly string[] }; result: null };
   /** What was kept under a name, to be put on disk; it stays kept. Beyond 4 MiB frames are left out, as by a full queue. */
   kept: { params: { readonly keptAs: string }; result: KeptSegments };
   /** Keeps it again, to be injected within a minute. `invalid`: it is not what `kept` gives. */

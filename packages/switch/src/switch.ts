@@ -90,6 +90,13 @@ export class Switch {
     }
   }
 
+  /** Impairments begin anew, without what waited in them. */
+  drop(segments: readonly string[]): void {
+    for (const { table, ports } of this.#flows)
+      if (segments.includes(table.id)) for (const port of ports) port.impairments.close();
+    this.sync(this.#config);
+  }
+
   state(): SwitchState {
     return {
       pid: process.pid,

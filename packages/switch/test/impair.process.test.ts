@@ -173,6 +173,15 @@ test('a cut: what is delayed stays where it is, goes on in the original, and arr
   await until(() => at.db.frames.length === 4);
   expect(receivedBy(at.db)).toEqual([0, 1, 2, 3]);
   expect(copyOfWeb.frames).toEqual([]);
+  // What they were on the way to is another now.
+  await sync([minute], []);
+  at.web.send(numbered(4));
+  await until(async () => (await taken()) === 5);
+  await call.call('drop', { segments: ['shop'] });
+  await sync([], []);
+  at.web.send(numbered(5));
+  await until(() => at.db.frames.length === 5);
+  expect(receivedBy(at.db)).toEqual([0, 1, 2, 3, 5]);
 });
 
 test('a bad impairment is refused and changes nothing', async () => {

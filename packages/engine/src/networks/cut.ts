@@ -9,6 +9,7 @@ import type { SwitchService } from './switch-service.ts';
 const SETTLE_MS = 5;
 /** The copies' ports are connected within some milliseconds. */
 const CONNECT_TIMEOUT_MS = 2000;
+const END_TIMEOUT_MS = 100;
 
 export class NetworkCut {
   readonly #switches: SwitchService;
@@ -62,13 +63,29 @@ export async function putOnItsWay(switches: SwitchService, kept: KeptSegments): 
   await switches.cut('inject', { keptAs, segments: Object.fromEntries(ids.map((id) => [id, id])) });
 }
 
+/** In networks of these ids, whose VMs have ended: what they are next would hear what they were. */
+export async function dropOnItsWay(switches: SwitchService, ids: readonly string[]): Promise<void> {
+  // What a process has sent last is read before its end is seen. Others may be on these networks, and stay.
+  await untilAll(switches, ids, false, END_TIMEOUT_MS);
+  await switches.drop(ids);
+}
+
 /** What a guest sends to one that is not connected yet is lost. */
 async function untilConnected(switches: SwitchService, segments: readonly string[]): Promise<void> {
-  const deadlineMs = performance.now() + CONNECT_TIMEOUT_MS;
+  await untilAll(switches, segments, true, CONNECT_TIMEOUT_MS);
+}
+
+async function untilAll(
+  switches: SwitchService,
+  segments: readonly string[],
+  areConnected: boolean,
+  timeoutMs: number,
+): Promise<void> {
+  const deadlineMs = performance.now() + timeoutMs;
   for (;;) {
     const state = await switches.state();
     const ports = (state?.segments ?? []).filter(({ id }) => segments.includes(id)).flatMap((segment) => segment.ports);
-    if (ports.every(({ connected }) => connected) || performance.now() > deadlineMs) return;
+    if (ports.every(({ connected }) => connected === areConnected) || performance.now() > deadlineMs) return;
     await sleep(3);
   }
 }

@@ -16,7 +16,7 @@ import type { VmNetworks, VmNic } from '../vms/index.ts';
 import type { Datapath } from './datapath.ts';
 import { readHostNetwork } from './host-facts.ts';
 import { assertConfirmed, assertLanNic } from './lan-plan.ts';
-import { NetworkCut, putOnItsWay } from './cut.ts';
+import { dropOnItsWay, NetworkCut, putOnItsWay } from './cut.ts';
 import { assertNicSupported, tagOf, tapName, type KernelSupport } from './kernel/index.ts';
 import { mtuOf } from './mtu-plan.ts';
 import type { NetworkFaults } from './network-faults.ts';
@@ -68,6 +68,11 @@ export class NetworkService implements VmNetworks {
     // Frames of bridges can't be held.
     const ids = known.filter(({ status }) => status.datapath === 'user').map(({ id }) => id);
     return new NetworkCut(this.#ports.switches, ids);
+  }
+
+  /** What is on its way in networks of these ids, whose VMs become others. */
+  async dropOnItsWay(ids: readonly string[]): Promise<void> {
+    await dropOnItsWay(this.#ports.switches, ids);
   }
 
   /** What a cut kept, by the ids of networks whose VMs are plugged in now and stand still; of bridges there is nothing. */

@@ -69,6 +69,12 @@ export class SwitchService {
     return await translated(() => call(method, params));
   }
 
+  /** Nothing where no switch runs. */
+  async drop(segments: readonly string[]): Promise<void> {
+    const client = this.#client;
+    if (client !== undefined) await translated(() => client.call('drop', { segments }));
+  }
+
   /** Calls about captures: undefined when no switch runs. @throws SkerryError `failed` */
   async capture<M extends 'capture.start' | 'capture.stop' | 'capture.list'>(
     method: M,

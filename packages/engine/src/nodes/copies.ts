@@ -73,8 +73,12 @@ export interface CopyPorts extends RestorePorts {
       kept(): Promise<OnTheWay>;
     }
   >;
-  /** Into networks of these ids, whose VMs are plugged in and stand still. */
-  readonly putOnItsWay: (kept: OnTheWay) => Promise<void>;
+  readonly onItsWay: {
+    /** In networks of these ids. */
+    drop(ids: readonly string[]): Promise<void>;
+    /** Into networks of these ids, whose VMs are plugged in and stand still. */
+    put(kept: OnTheWay): Promise<void>;
+  };
   readonly events: EventLog;
   /** Where saves are kept; on the file system of the VMs' directories, for they share layers. */
   readonly savesDir: string;
@@ -211,8 +215,15 @@ export class NodeCopyService {
       }));
       try {
         for (const network of manifest.networks) await this.#ports.networks.restore(network);
-        await restoreVms(this.#ports, node, manifest, dir, { ...work, room }, async () =>
-          this.#ports.putOnItsWay(await onTheWayOf(this.#ports.networks, manifest)),
+        const kept = await onTheWayOf(this.#ports.networks, manifest);
+        await restoreVms(
+          this.#ports,
+          { node, manifest, dir },
+          {
+            whenAllAreGone: () => this.#ports.onItsWay.drop(Object.keys(kept)),
+            whenAllArePluggedIn: () => this.#ports.onItsWay.put(kept),
+          },
+          { ...work, room },
         );
       } catch (error) {
         const message = `${node.name} was not restored to ${save}: ${SkerryError.from(error).message}`;

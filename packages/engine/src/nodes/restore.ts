@@ -31,17 +31,20 @@ export interface RestorePorts {
   readonly images: VmImages;
 }
 
-/**
- * What they are now is lost; the save is only read, and can be restored again if this is cut off.
- * @param whenAllArePluggedIn is done before the first of them goes on
- */
+/** Where the restore has come to. */
+export interface RestoreSteps {
+  /** Nothing of what they were is to reach what they become. */
+  whenAllAreGone(): Promise<void>;
+  /** Before the first of them goes on. */
+  whenAllArePluggedIn(): Promise<void>;
+}
+
+/** What they are now is lost; the save, in `dir`, is only read, and can be restored again if this is cut off. */
 export async function restoreVms(
   ports: RestorePorts,
-  node: Node,
-  manifest: SaveManifest,
-  dir: string,
+  { node, manifest, dir }: { readonly node: Node; readonly manifest: SaveManifest; readonly dir: string },
+  steps: RestoreSteps,
   work: WorkOptions,
-  whenAllArePluggedIn: () => Promise<void>,
 ): Promise<void> {
   const { service, nodeService } = ports;
   const members = await nodeService.members(node.name);
@@ -63,6 +66,7 @@ export async function restoreVms(
       if (wanted.has(inner)) await service.kill(vm.id, work);
     }),
   );
+  await steps.whenAllAreGone();
   work.onProgress?.('putting memory and disks back');
   const restored: Array<{ vm: Vm; saved: SavedVm }> = [];
   for (const saved of manifest.vms) {
@@ -77,7 +81,7 @@ export async function restoreVms(
         (beforeThaw) =>
           service.start(vm.id, { ...work, beforeThaw }),
     ),
-    whenAllArePluggedIn,
+    () => steps.whenAllArePluggedIn(),
   );
   for (const { vm, saved } of going) if (saved.state === 'paused') await service.pause(vm.id, work);
 }
