@@ -128,7 +128,7 @@ async function start(
       machine.detach();
       throw error;
     }
-    void machine.exited.then(() => policies?.release(launch, allowed));
+    void Promise.race([machine.exited, machine.kept]).then(() => policies?.release(launch, allowed));
     const answeredMs = performance.now();
     onPhase?.('qmp', answeredMs - spawnedMs);
     if (!goesOn(launch)) return machine;

@@ -49,6 +49,7 @@ export class QemuMachine implements Machine {
   readonly #cutPath: string;
   readonly #migrations = new MigrationWatch();
   readonly #detached = new AbortController();
+  readonly #kept = Promise.withResolvers<void>();
   readonly #listeners = new Set<(event: MachineEvent) => void>();
   readonly #monitor: Monitor;
   readonly #freezer: Freezer;
@@ -81,6 +82,11 @@ export class QemuMachine implements Machine {
     this.#state = state;
     this.#freezer = new Freezer(monitor, () => this.#lease);
     this.exited = this.#watch();
+  }
+
+  /** It has become a template: QEMU has ended, and what keeps its memory goes on. */
+  get kept(): Promise<void> {
+    return this.#kept.promise;
   }
 
   /** Takes over a QEMU whose monitor may not listen yet. `comesUp`: what it is known to be, and need not be asked. */
@@ -190,7 +196,9 @@ export class QemuMachine implements Machine {
   }
 
   async becomeTemplate(keepPath: string, options: WaitOptions = {}): Promise<KeptBytes> {
-    return await this.#command('freeze', () => becomeTemplate(this.#parts, keepPath, options));
+    const bytes = await this.#command('freeze', () => becomeTemplate(this.#parts, keepPath, options));
+    this.#kept.resolve();
+    return bytes;
   }
 
   async cutDisks(layers: readonly string[], options: WaitOptions = {}): Promise<void> {

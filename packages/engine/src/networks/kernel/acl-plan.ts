@@ -60,11 +60,12 @@ function matchOf(family: 'ip' | 'ip6', field: 'saddr' | 'daddr', end: End): stri
   return addresses.length === 0 ? undefined : `${family} ${field} { ${addresses.join(', ')} }`;
 }
 
-const ICMP = { ip: 'icmp', ip6: 'ipv6-icmp' } as const;
+/** By number: its name is in /etc/protocols, which small hosts do not have (Debian: netbase). */
+const ICMP = { ip: 'icmp', ip6: '58' } as const;
 
 function protocolMatch({ protocol, ports }: SegmentAclRule, family: 'ip' | 'ip6' | undefined): string[] {
   const range = ports === undefined ? '' : ports.from === ports.to ? `${ports.from}` : `${ports.from}-${ports.to}`;
-  if (protocol === 'icmp') return [`meta l4proto ${family === undefined ? '{ icmp, ipv6-icmp }' : ICMP[family]}`];
+  if (protocol === 'icmp') return [`meta l4proto ${family === undefined ? '{ icmp, 58 }' : ICMP[family]}`];
   if (protocol === undefined) return range === '' ? [] : ['meta l4proto { tcp, udp }', `th dport ${range}`];
   return range === '' ? [`meta l4proto ${protocol}`] : [`${protocol} dport ${range}`];
 }

@@ -6,10 +6,11 @@ import type { PlacedNic } from './places-plan.ts';
 /** What of IPv6 a guest may send, for the chain that its frames pass: what `decide6.ts` is on the other datapath. Pure. */
 
 /**
- * What may lie behind the headers, the same as in decide6.ts (ipv6-icmp is ICMPv6, 103 PIM, 112 VRRP). Anything else could be one
- * more header, with something forbidden behind it (RFC 7045 section 2.1).
+ * What may lie behind the headers, the same as in decide6.ts (58 is ICMPv6, 44 a fragment, 103 PIM, 112 VRRP; nft knows names
+ * of few where /etc/protocols is missing). Anything else could be one more header, with something forbidden behind it (RFC 7045
+ * section 2.1).
  */
-const UPPER_LAYERS = '{ tcp, udp, 47, 50, ipv6-icmp, 89, 103, 112, 132, 136 }';
+const UPPER_LAYERS = '{ tcp, udp, 47, 50, 58, 89, 103, 112, 132, 136 }';
 const PIECE_BYTES = 8;
 const TCP_BYTES = 20;
 const OTHER_BYTES = 8;
@@ -38,7 +39,7 @@ export function rules6(nics: readonly Own6[]): string[] {
     // Clients look at the port that it goes to only.
     'udp dport 546 drop',
     // Directly in its packet, from its own link, and short enough for its options to be looked at.
-    `icmpv6 type ${DISCOVERY} ip6 nexthdr != ipv6-icmp drop`,
+    `icmpv6 type ${DISCOVERY} ip6 nexthdr != 58 drop`,
     `icmpv6 type ${DISCOVERY} ip6 hoplimit != 255 drop`,
     `icmpv6 type nd-router-solicit ip6 length > ${MOST_OF_ROUTER_BYTES} drop`,
     `icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 length > ${MOST_OF_NEIGHBOUR_BYTES} drop`,
@@ -52,7 +53,7 @@ export function rules6(nics: readonly Own6[]): string[] {
 export const PIECES6: NftChain = {
   name: 'pieces6',
   rules: [
-    'ip6 nexthdr != ipv6-frag drop',
+    'ip6 nexthdr != 44 drop',
     `frag nexthdr != ${UPPER_LAYERS} drop`,
     'frag frag-off != 0 return',
     `frag nexthdr tcp ip6 length < ${PIECE_BYTES + TCP_BYTES} drop`,
