@@ -1,9 +1,10 @@
 import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readJson } from './place-commands.ts';
 
 /**
- * Whether this host passes packets on. It is made to for a network that leads out, and is what it was before afterwards:
- * what that was is in a file, for the next daemon.
+ * Whether this host passes packets on. It is made to for a network that leads out, and is what it was before afterwards,
+ * unless somebody else has come to need it (Docker, libvirt): what it was is in a file, for the next daemon.
  */
 
 const IPV4 = '/proc/sys/net/ipv4/ip_forward';
@@ -40,12 +41,17 @@ export class Router {
     }
   }
 
+  /** After all of ours has gone. A bridge that is there then is another's, who found the host a router and relies on it. */
   async restore(): Promise<void> {
     const before = await this.#before();
     if (before === undefined) return;
     const now = await read();
-    if (now.ipv4 !== before.ipv4) await writeFile(IPV4, before.ipv4);
-    if (now.ipv6 !== before.ipv6) await writeFile(IPV6, before.ipv6);
+    const isOthers = ((await readJson(['ip', '-j', 'link', 'show', 'type', 'bridge'])) as unknown[] | undefined)
+      ?.length;
+    if (!isOthers) {
+      if (now.ipv4 !== before.ipv4) await writeFile(IPV4, before.ipv4);
+      if (now.ipv6 !== before.ipv6) await writeFile(IPV6, before.ipv6);
+    }
     await rm(this.#path, { force: true });
   }
 
