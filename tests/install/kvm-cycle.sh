@@ -1,6 +1,6 @@
 #!/bin/sh
-# What takes KVM (emulated: QEMU's TCG has AMD's SVM), a kernel with netem and VLAN filtering, an active AppArmor, Docker and
-# firewalld: VMs of the package on such a machine, which machine-root.sh has made. A line for each thing seen; `FAILED: ...`
+# What takes KVM (emulated: QEMU's TCG has AMD's SVM), a kernel with netem and VLAN filtering, an active AppArmor, Docker,
+# firewalld and libvirt: VMs of the package on such a machine, which machine-root.sh has made. A line for each thing seen; `FAILED: ...`
 # and what is wrong otherwise. Ends by switching the machine off.
 . /root/machine.sh
 
@@ -16,7 +16,11 @@ address() { skerry nic list "$1" -o json | sed -n 's/^ *"address": *"\([0-9.]*\)
 
 # Debian starts both at once; they have their turn.
 without_others() {
-  systemctl stop docker docker.socket containerd firewalld
+  systemctl stop docker docker.socket containerd firewalld libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd
+  # They leave their bridges behind, and whoever has one is taken to need a host that passes packets on.
+  for bridge in docker0 virbr0; do
+    if [ -e /sys/class/net/$bridge ]; then ip link delete $bridge; fi
+  done
   nft flush ruleset
   iptables -P FORWARD ACCEPT
   sysctl -q -w net.ipv4.ip_forward=0
@@ -199,6 +203,35 @@ beside_firewalld() {
   systemctl stop firewalld
 }
 
+# A namespace at libvirt's bridge is its guest.
+its_guest_reaches_world() { ip netns exec its ping -c 1 -W 3 $WORLD >/dev/null; }
+
+beside_libvirt() {
+  systemctl start libvirtd || fail 'libvirtd does not start'
+  within_minutes virsh net-start default >/tmp/net-start.log 2>&1 || fail "its network does not start: $(cat /tmp/net-start.log)"
+  ip netns add its
+  ip link add its0 type veth peer name eth0 netns its
+  ip link set its0 master virbr0 up
+  ip -n its address add 192.168.122.50/24 dev eth0
+  ip -n its link set eth0 up
+  ip -n its route add default via 192.168.122.1
+  within_minutes its_guest_reaches_world || fail "its guest has no way out beside us: $(nft list ruleset | head -n 150)"
+  reaches_world n1 || fail "libvirt's rules are in the way: $(iptables -S)"
+  nft flush ruleset
+  systemctl restart libvirtd
+  within_minutes its_guest_reaches_world || fail "all rules lost: its guest has no way out: $(nft list ruleset | head -n 150)"
+  within_minutes reaches_world n1 || fail "all rules lost: the VM has no way out: $(nft list ruleset | head -n 150)"
+  ip netns exec its ping -c 1 -W 2 "$(address n1)" >/dev/null && fail 'its guest reaches our VM'
+  guest n1 ping -c 1 -W 2 192.168.122.50 >/dev/null && fail 'our VM reaches its guest'
+  skerry stop n1 n2 || fail 'stop'
+  sleep 10
+  its_guest_reaches_world || fail 'we have gone, and its guest has lost its way out'
+  say "beside libvirt $(libvirtd --version | sed 's/.* //'): a VM and its guest both lead out, not to each other, also after a loss of all rules; and it without us"
+  virsh net-destroy default >/dev/null
+  systemctl stop libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd
+  ip netns delete its
+}
+
 # ifb0 and ifb1 come with the kernel's module.
 nothing_is_left() {
   ! pgrep qemu >/dev/null && ! nft list tables | grep -qi skerry && ! aa-status 2>/dev/null | grep -q skerry- &&
@@ -223,6 +256,7 @@ a_world
 networks
 beside_docker
 beside_firewalld
+beside_libvirt
 cleanly
 echo PASSED
 systemctl poweroff

@@ -23,7 +23,10 @@ const MACHINES: ReadonlyMap<string, Machine> = new Map([
     'kvm',
     {
       script: 'kvm-cycle.sh',
-      packages: ['nftables', 'dnsmasq-base', 'apparmor', 'docker.io', 'iptables', 'firewalld', 'busybox-static'],
+      packages: [
+        ...['nftables', 'dnsmasq-base', 'apparmor', 'docker.io', 'iptables', 'firewalld', 'busybox-static'],
+        ...['libvirt-daemon-system', 'libvirt-daemon-config-network'],
+      ],
     },
   ],
 ]);
