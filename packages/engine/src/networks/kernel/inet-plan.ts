@@ -1,7 +1,8 @@
 import type { NetworkForward, NetworkMode } from '@skerry/api';
 import { aclChain, aclName, hasAcl } from './acl-plan.ts';
+import { PASSES_NOTHING, type Passing } from './forwarding-plan.ts';
 import type { NicPlace, PlannedPlace } from './places-plan.ts';
-import { bridgePrefix, tableName } from './names-model.ts';
+import { ANY_PREFIX, bridgePrefix, tableName } from './names-model.ts';
 import { quoted, type NftChain, type NftSet, type NftTable } from './nft-model.ts';
 import { viewChain, viewInput, viewSets, viewsOf } from './views-plan.ts';
 
@@ -19,8 +20,7 @@ const METADATA6 = ['fd00:ec2::254'];
 /** ICMPv6 that a host and its neighbours can't do without (RFC 4890): neighbour discovery, and who listens to which group. */
 const NEIGHBOUR = 'nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert';
 
-export function inetTable(whole: PlannedPlace, tag: string, wasRouter: boolean): NftTable {
-  const bridged = whole.networks.filter(({ network }) => network.mode === 'bridged').map(({ bridge }) => bridge);
+export function inetTable(whole: PlannedPlace, tag: string, passing: Passing): NftTable {
   const place = { ...whole, networks: whole.networks.filter(({ network }) => network.mode !== 'bridged') };
   const isHost = place.netns === undefined;
   const hasViews = place.networks.some((planned) => viewsOf(planned).length > 0);
@@ -28,12 +28,16 @@ export function inetTable(whole: PlannedPlace, tag: string, wasRouter: boolean):
   return {
     family: 'inet',
     name: tableName(tag),
-    sets: [...bridgeSets(place), ...(hasViews ? viewSets(place.networks) : []), ...(isHost ? natSets(place) : [])],
+    sets: [
+      ...bridgeSets(place),
+      ...(hasViews ? viewSets(place.networks) : []),
+      ...(isHost ? [...natSets(place), ...passingSets(passing)] : []),
+    ],
     chains: [
       ...acls,
       guestInput(place),
       { name: 'input', hook: base('filter', 'input', 0), rules: ['iifname @bridges jump guest_input'] },
-      ...forwardChains(place, tag, isHost && !wasRouter, bridged),
+      ...forwardChains(place, tag, isHost ? passing : PASSES_NOTHING),
       ...(hasViews ? [viewChain()] : []),
       ...(isHost ? natChains() : []),
     ],
@@ -156,12 +160,7 @@ function guestInput({ networks }: PlannedPlace): NftChain {
  * @param guards nothing else may pass: the host became a router for our sake alone
  * @param bridged bridges to the LAN: their own frames come here, too, where somebody set bridge-nf-call-iptables
  */
-function forwardChains(
-  { networks, netns }: PlannedPlace,
-  tag: string,
-  guards: boolean,
-  bridged: readonly string[],
-): NftChain[] {
+function forwardChains({ networks, netns }: PlannedPlace, tag: string, passing: Passing): NftChain[] {
   const withAcl = networks.filter(({ network }) => hasAcl(network));
   const acl = (which: 'iifname' | 'oifname'): string[] =>
     withAcl.flatMap((planned) => planned.bridges.map((name) => `${which} ${quoted(name)} jump ${aclName(planned)}`));
@@ -201,10 +200,27 @@ function forwardChains(
         `iifname ${quoted(`${bridgePrefix(tag)}*`)} ct state established,related accept`,
         'iifname @bridges jump from_guest',
         'oifname @bridges jump to_guest',
-        ...(guards ? bridged.map((name) => `iifname ${quoted(name)} oifname ${quoted(name)} accept`) : []),
-        ...(guards ? ['iifname != @bridges oifname != @bridges drop'] : []),
+        ...passingRules(passing),
       ],
     },
+  ];
+}
+
+function passingSets({ interfaces, bridges }: Passing): NftSet[] {
+  const same = bridges.map((name) => `${quoted(name)} . ${quoted(name)}`);
+  return [
+    ...(interfaces.length > 0 ? [set('passing', 'ifname', interfaces.map(quoted))] : []),
+    ...(bridges.length > 0 ? [set('same_bridge', 'ifname . ifname', same)] : []),
+  ];
+}
+
+/** What is neither from nor to a guest, ours or another instance's, goes no further than it did without us. */
+function passingRules({ interfaces, ipv6, bridges }: Passing): string[] {
+  const any = quoted(`${ANY_PREFIX}*`);
+  return [
+    ...(bridges.length > 0 ? ['iifname . oifname @same_bridge accept'] : []),
+    ...(interfaces.length > 0 ? [`iifname @passing oifname != ${any} meta nfproto ipv4 drop`] : []),
+    ...(ipv6 ? [`iifname != ${any} oifname != ${any} meta nfproto ipv6 drop`] : []),
   ];
 }
 

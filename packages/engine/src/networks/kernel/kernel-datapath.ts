@@ -1,5 +1,6 @@
 import { access, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { SkerryError } from '@skerry/api';
 import type { JailHost } from '../../hypervisors/index.ts';
 import type { Datapath } from '../datapath.ts';
@@ -11,6 +12,7 @@ import { diff, isNothing, type Steps } from './diff-plan.ts';
 import { DnsService } from './dns-service.ts';
 import { readForeignFilters, syncDocker } from './foreign-filters.ts';
 import { lackBy } from './foreign-plan.ts';
+import { PASSES_NOTHING, type Passing } from './forwarding-plan.ts';
 import { leadsOut } from './inet-plan.ts';
 import type { KernelHost, KernelPlan } from './kernel-model.ts';
 import { tableText } from './nft-model.ts';
@@ -92,9 +94,9 @@ export class KernelDatapath implements Datapath {
       for (const network of wanted) assertSupported(network, support);
       assertNicsSupported(wanted, vms, support);
       await mkdir(this.#dir, { recursive: true, mode: 0o700 });
-      this.#wish = { networks: wanted, vms, host: await this.#host() };
-      await this.#bringAbout();
       if (!wanted.some(({ mode }) => leadsOut(mode))) await this.#router.restore();
+      this.#wish = { networks: wanted, vms, host: await this.#host(wanted) };
+      await this.#bringAbout();
       this.#watch();
     });
   }
@@ -109,7 +111,7 @@ export class KernelDatapath implements Datapath {
 
   /** As nft(8) writes it: of this network alone, which shares its tables with others. */
   async ruleset(network: PlannedNetwork, vms: readonly PlannedVm[]): Promise<string> {
-    const { places } = kernelPlan([network], vms, await this.#host());
+    const { places } = kernelPlan([network], vms, await this.#host([network]));
     return places.flatMap(({ tables }) => tables.map((table) => tableText(table))).join('\n');
   }
 
@@ -134,7 +136,7 @@ export class KernelDatapath implements Datapath {
     return lackBy(await readForeignFilters(this.#tag, bridgeName(this.#tag, id)));
   }
 
-  async #host(): Promise<KernelHost> {
+  async #host(networks: readonly PlannedNetwork[]): Promise<KernelHost> {
     const { hostNetwork, support } = this.#options;
     const { resolvers, leadsOut6 = false } = await hostNetwork();
     const { vlanFiltering, netemSeed } = await support();
@@ -142,7 +144,7 @@ export class KernelDatapath implements Datapath {
       tag: this.#tag,
       resolvers,
       leadsOut6,
-      wasRouter: await this.#router.wasRouter(),
+      passing: await this.#passing(networks),
       vlanFiltering,
       netemSeed,
     };
@@ -150,8 +152,21 @@ export class KernelDatapath implements Datapath {
 
   async #bringAbout(): Promise<void> {
     await this.#converge();
-    if (this.#plan.isRouter) await this.#router.enable(hasIpv6(this.#plan));
+    await this.#passOn();
     await this.#dns.sync(this.#plan.servers);
+  }
+
+  /** Rules against the rest are there by now. */
+  async #passOn(): Promise<void> {
+    const { isRouter, bridges } = this.#plan;
+    if (!isRouter || this.#wish === undefined) return;
+    const ours = bridges.filter(({ leads }) => leads !== 'lan').map(({ name }) => name);
+    await this.#router.enable(ours, this.#wish.host.passing);
+  }
+
+  async #passing(networks: readonly PlannedNetwork[]): Promise<Passing> {
+    const out = networks.filter(({ mode }) => leadsOut(mode));
+    return out.length === 0 ? PASSES_NOTHING : this.#router.passing(out.some(({ ipv6 }) => ipv6 !== undefined));
   }
 
   /** @returns what was changed, for people; empty when all was as it should be */
@@ -239,8 +254,8 @@ export class KernelDatapath implements Datapath {
     if (!isThere) return;
     this.#wish = undefined;
     await this.#dns.sync([]);
-    await this.#converge();
     await this.#router.restore();
+    await this.#converge();
     await rm(this.#dir, { recursive: true, force: true });
   }
 
@@ -253,11 +268,22 @@ export class KernelDatapath implements Datapath {
     const timer = this.#timer;
     await this.#inTurn(async () => {
       if (this.#timer === undefined || this.#timer !== timer) return;
+      // An interface has come, or somebody else makes the host a router now: our rules follow.
+      await this.#follow();
       const changed = await this.#converge();
-      if (this.#plan.isRouter) await this.#router.enable(hasIpv6(this.#plan));
+      await this.#passOn();
       if (changed.length > 0)
         this.#options.log?.(`networks were changed by somebody, and are repaired: ${changed.join('; ')}`);
     }).catch((error: unknown) => this.#options.log?.(`networks: ${SkerryError.from(error).message}`));
+  }
+
+  async #follow(): Promise<void> {
+    if (this.#wish === undefined) return;
+    const { networks, host } = this.#wish;
+    const passing = await this.#passing(networks);
+    if (isDeepStrictEqual(passing, host.passing)) return;
+    this.#wish = { ...this.#wish, host: { ...host, passing } };
+    await this.#converge();
   }
 
   #inTurn<T>(body: () => Promise<T>): Promise<T> {
@@ -265,13 +291,6 @@ export class KernelDatapath implements Datapath {
     this.#last = result.catch(() => undefined);
     return result;
   }
-}
-
-function hasIpv6({ places }: KernelPlan): boolean {
-  return places.some(
-    ({ netns, links }) =>
-      netns === undefined && links.some((link) => link.kind === 'bridge' && link.addresses.length > 1),
-  );
 }
 
 function told({ makeNamespaces, places, removeNamespaces }: Steps): string[] {

@@ -1,4 +1,5 @@
 import type { VlanRange } from '@skerry/api';
+import type { Passing } from './forwarding-plan.ts';
 import type { NftTable } from './nft-model.ts';
 import type { Queue } from './queue-plan.ts';
 
@@ -10,8 +11,8 @@ export interface KernelHost {
   readonly tag: string;
   /** DNS servers that networks with a way out ask. */
   readonly resolvers: readonly string[];
-  /** It was a router before we made it one: what passes between its other interfaces is none of our business. */
-  readonly wasRouter: boolean;
+  /** What it passes on since we have made it, and what therefore is to be kept from passing. */
+  readonly passing: Passing;
   readonly vlanFiltering: boolean;
   /** It has a default route of IPv6, so guests can be led out by it. */
   readonly leadsOut6: boolean;

@@ -11,9 +11,17 @@ export function tagOf(instance: string): string {
   return instance === 'skerry' ? 'main' : instance;
 }
 
+/** How interfaces of all instances begin. */
+export const ANY_PREFIX = 'sk';
+
 /** How all interfaces of an instance begin. */
 export function interfacePrefix(tag: string): string {
-  return `sk${tag}`;
+  return `${ANY_PREFIX}${tag}`;
+}
+
+/** Of this instance or another: `sk`, four letters and what it is. */
+export function isOfInstance(name: string): boolean {
+  return /^sk[\da-z]{4}[bitx]/.test(name);
 }
 
 /** Those that are in the hands of a guest. */

@@ -236,28 +236,3 @@ test.skipIf(!possible)(
   },
   TIMEOUT_MS,
 );
-
-test.skipIf(!possible).each([
-  [false, '0'],
-  [true, '1'],
-])(
-  'a host that became a router for us is none afterwards, unless another bridge came meanwhile: %s',
-  async (hasOther, after) => {
-    await using hosts = new FakeHosts();
-    const host = await hosts.host();
-    const forwarding = async (): Promise<string> => {
-      const argv = ['ip', 'netns', 'exec', host.netns, 'cat', '/proc/sys/net/ipv4/ip_forward'] as const;
-      return (await run([...argv])).stdout.trim();
-    };
-    await run(['ip', 'netns', 'exec', host.netns, 'sh', '-c', 'echo 0 >/proc/sys/net/ipv4/ip_forward']);
-    const vms = [vmOf('a', [nicOf(0, 10)])];
-    await hosts.guests(host, vms);
-    await host.sync({ networks: [networkOf(0, 'nat')], vms });
-    expect(await forwarding()).toBe('1');
-    // As Docker and libvirt have one.
-    if (hasOther) await ip('-n', host.netns, 'link', 'add', 'virbr7', 'type', 'bridge');
-    expect(await host.end()).toEqual([]);
-    expect(await forwarding()).toBe(after);
-  },
-  TIMEOUT_MS,
-);

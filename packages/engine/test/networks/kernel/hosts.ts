@@ -31,9 +31,10 @@ export class FakeHosts implements AsyncDisposable {
   readonly #hosts: Host[] = [];
   #started = 0;
 
-  async host(): Promise<Host> {
+  /** @param netns absent: a machine of its own; else another daemon on one that is there */
+  async host(netns?: string): Promise<Host> {
     const number = this.#started++;
-    const host = await Host.start(await this.#namespace(`h${number}`), `${this.#id.slice(0, 3)}${number}`);
+    const host = await Host.start(netns ?? (await this.#namespace(`h${number}`)), `${this.#id.slice(0, 3)}${number}`);
     this.#hosts.push(host);
     return host;
   }
@@ -77,6 +78,22 @@ export class FakeHosts implements AsyncDisposable {
       ),
     );
     await run(['ip', '-n', host.netns, '-batch', '-'], { input: lines.join('\n') });
+  }
+
+  /** Another network of the host's, at its interface NAME: 192.0.N.0/24 and fd09:N::/64, the host is .1, and its one machine .2. @returns its namespace */
+  async neighbour(host: Host, name: string, n: number): Promise<string> {
+    const netns = await this.#namespace(`n${this.#namespaces.length}`);
+    await ip('-n', host.netns, 'link', 'add', name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', netns);
+    for (const [where, device, last] of [
+      [host.netns, name, 1],
+      [netns, 'eth0', 2],
+    ] as const) {
+      await ip('-n', where, 'address', 'add', `192.0.${n}.${last}/24`, 'dev', device);
+      await ip('-n', where, 'address', 'add', `fd09:${n}::${last}/64`, 'dev', device, 'nodad');
+      await ip('-n', where, 'link', 'set', device, 'up');
+    }
+    for (const via of [`192.0.${n}.1`, `fd09:${n}::1`]) await ip('-n', netns, 'route', 'add', 'default', 'via', via);
+    return netns;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -162,7 +179,7 @@ const server = require('node:net').createServer((socket) => {
     more();
   });
 });
-server.listen(7000, '0.0.0.0', () => console.log('ready'));
+server.listen(7000, '::', () => console.log('ready'));
 `;
 
 /** Answers at port 7000 with a greeting, or with as many bytes as it can. */

@@ -1,5 +1,6 @@
 import type { NetworkMode } from '@skerry/api';
 import type { PlannedNetwork, PlannedNic, PlannedVm } from '../../../src/networks/index.ts';
+import { PASSES_NOTHING } from '../../../src/networks/kernel/forwarding-plan.ts';
 import type { KernelHost } from '../../../src/networks/kernel/kernel-model.ts';
 
 /** Networks and VMs as the service plans them, for tests to change. */
@@ -7,7 +8,7 @@ import type { KernelHost } from '../../../src/networks/kernel/kernel-model.ts';
 export const HOST: KernelHost = {
   tag: 'main',
   resolvers: ['192.0.2.53'],
-  wasRouter: true,
+  passing: PASSES_NOTHING,
   vlanFiltering: false,
   leadsOut6: true,
   netemSeed: false,

@@ -36,11 +36,16 @@ const CASES: Readonly<Record<string, Case>> = {
   'nat-on-a-host-that-was-no-router': {
     networks: [networkOf(0, 'nat')],
     vms: [vmOf('web', [nicOf(0, 10)])],
-    host: { wasRouter: false, tag: '3f0a' },
+    host: { passing: { interfaces: ['eth0', 'wlan0'], ipv6: false, bridges: [] }, tag: '3f0a' },
   },
   'nat-with-ipv6': {
     networks: [networkOf(0, 'nat', { ipv6: IPV6, domain: undefined })],
     vms: [vmOf('web', [nicOf(0, 10, { address6: 'fd00:50::a' })])],
+  },
+  'nat-with-ipv6-on-a-host-that-was-no-router': {
+    networks: [networkOf(0, 'nat', { ipv6: IPV6 })],
+    vms: [vmOf('web', [nicOf(0, 10, { address6: 'fd00:50::a' })])],
+    host: { passing: { interfaces: [], ipv6: true, bridges: ['virbr0'] } },
   },
   'nat-with-ipv6-on-a-host-without': {
     networks: [networkOf(0, 'nat', { ipv6: IPV6 })],
@@ -148,7 +153,7 @@ const CASES: Readonly<Record<string, Case>> = {
   'bridged-beside-nat': {
     networks: [networkOf(0, 'bridged', { parent: 'eno1' }), networkOf(1, 'nat')],
     vms: [vmOf('web', [nicOf(0, 10), nicOf(1, 10)])],
-    host: { wasRouter: false },
+    host: { passing: { interfaces: ['skerry-1d0b8', 'wg0'], ipv6: false, bridges: ['br0', 'skerry-1d0b8'] } },
   },
   'names-of-two-networks': ofTwo([networkOf(0, 'nat', { domain: 'shop' }), networkOf(2, 'isolated', { ipv6: IPV6 })]),
   'names-of-a-network-of-the-switch': ofTwo([networkOf(2, 'isolated')], [networkOf(0, 'nat')]),
