@@ -162,15 +162,20 @@ both() {
 }
 
 beside_docker() {
-  # It drops what others pass on only where it was the one to turn forwarding on, as it is after a start of the host.
-  skerry stop n1 n2 || fail 'stop'
-  within_minutes grep -q 0 /proc/sys/net/ipv4/ip_forward || fail 'forwarding is still on'
+  # It drops what others pass on only where it was the one to turn forwarding on.
+  grep -q 0 /proc/sys/net/ipv4/ip_forward || fail 'we have made the whole host a router'
+  reaches_world n1 || fail 'no way out before Docker'
   systemctl start docker || fail 'Docker does not start'
   mkdir -p /tmp/box/bin && cp "$(command -v busybox)" /tmp/box/bin/ && ln -s busybox /tmp/box/bin/ping
   ln -s busybox /tmp/box/bin/sleep
   tar -C /tmp/box -c bin | docker import - box >/dev/null || fail 'docker import'
   docker run -d --name box box /bin/sleep 100000 >/dev/null || fail 'docker run'
   iptables -S FORWARD | grep -q 'P FORWARD DROP' || fail "Docker drops nothing here: $(iptables -S FORWARD)"
+  within_minutes reaches_world n1 || fail "Docker's rules are in the way: $(iptables -S)"
+  both 'Docker after us'
+  skerry stop n1 n2 || fail 'stop'
+  sleep 10
+  docker exec box ping -c 1 -W 3 $WORLD >/dev/null || fail 'we have gone, and the container has lost its way out'
   skerry start n1 --timeout 20m && skerry start n2 --timeout 20m || fail 'start beside Docker'
   within_minutes reaches_world n1 || fail "Docker's rules are in the way: $(iptables -S)"
   both 'Docker before us'
@@ -190,7 +195,8 @@ beside_docker() {
 
 beside_firewalld() {
   systemctl start firewalld || fail 'firewalld does not start'
-  # Its rules are its administrator's: we say what to type.
+  # Its rules are its administrator's: we say what to type, once we have looked.
+  within_minutes sh -c "skerry network show lab | grep -q 'type: '"
   remedy=$(skerry network show lab | sed -n 's/.*; type: //p')
   echo "$remedy" | grep -q '^firewall-cmd ' || fail "nothing is said of firewalld: $(skerry network show lab)"
   sh -c "$remedy" || fail "firewalld does not take what we say: $remedy"
@@ -203,12 +209,18 @@ beside_firewalld() {
   systemctl stop firewalld
 }
 
+its_network_runs() {
+  virsh net-info default | grep -q '^Active: *yes' || virsh net-start default >/tmp/net-start.log 2>&1
+}
 # A namespace at libvirt's bridge is its guest.
-its_guest_reaches_world() { ip netns exec its ping -c 1 -W 3 $WORLD >/dev/null; }
+its_guest_reaches_world() { ip netns exec its busybox ping -c 1 -W 3 $WORLD >/dev/null; }
 
 beside_libvirt() {
+  # Docker has left the host a router.
+  sysctl -q -w net.ipv4.ip_forward=0
+  within_minutes reaches_world n1 || fail 'passing on was turned off, and is not on again for us'
   systemctl start libvirtd || fail 'libvirtd does not start'
-  within_minutes virsh net-start default >/tmp/net-start.log 2>&1 || fail "its network does not start: $(cat /tmp/net-start.log)"
+  within_minutes its_network_runs || fail "its network does not start: $(cat /tmp/net-start.log)"
   ip netns add its
   ip link add its0 type veth peer name eth0 netns its
   ip link set its0 master virbr0 up
@@ -221,7 +233,7 @@ beside_libvirt() {
   systemctl restart libvirtd
   within_minutes its_guest_reaches_world || fail "all rules lost: its guest has no way out: $(nft list ruleset | head -n 150)"
   within_minutes reaches_world n1 || fail "all rules lost: the VM has no way out: $(nft list ruleset | head -n 150)"
-  ip netns exec its ping -c 1 -W 2 "$(address n1)" >/dev/null && fail 'its guest reaches our VM'
+  ip netns exec its busybox ping -c 1 -W 2 "$(address n1)" >/dev/null && fail 'its guest reaches our VM'
   guest n1 ping -c 1 -W 2 192.168.122.50 >/dev/null && fail 'our VM reaches its guest'
   skerry stop n1 n2 || fail 'stop'
   sleep 10
