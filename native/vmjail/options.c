@@ -51,7 +51,8 @@ static void add_descriptor(struct jail *jail, const char *option, char *text, ch
     return;
   }
   if (kind == 'i') {
-    if (!is_tap_name(path)) fail(jail, "usage", EINVAL, "%s takes NAME=INTERFACE, sk and a-z or 0-9, at most 15", option);
+    if (path[0] != '\0' && !is_tap_name(path))
+      fail(jail, "usage", EINVAL, "%s takes NAME=INTERFACE, sk and a-z or 0-9, at most 15, or NAME=", option);
     descriptor->path = path;
     return;
   }

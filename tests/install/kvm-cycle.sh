@@ -133,6 +133,12 @@ networks() {
   done
   tr '\0' ' ' <"/proc/$(pid n1)/cmdline" | grep -q vhost=on || fail 'the kernel does not move its frames'
   reaches_world n1 || fail 'no way out'
+  skerry suspend n1 --timeout 20m && skerry start n1 --timeout 20m || fail 'suspend and start on a bridge'
+  reaches_world n1 || fail 'no way out after going on from memory'
+  skerry fork n1 n3 --timeout 20m || fail 'a fork on a bridge'
+  reaches_world n3 || fail 'no way out of a fork'
+  skerry delete n3 --force -y || fail 'deleting a fork'
+  say "suspended, gone on and forked on a bridge"
   other=$(address n2)
   plain=$(ping_ms n1 "$other")
   skerry link impair n1:eth0 --delay 150ms --dir a2b --for 5m || fail 'impair'

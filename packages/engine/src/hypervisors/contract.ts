@@ -71,7 +71,7 @@ export interface LaunchNic {
 
 /** An interface of the host that is made for the VM's process, down, and goes with it. */
 export interface LaunchTap {
-  /** `sk` and at most 13 of a-z and 0-9. */
+  /** `sk` and at most 13 of a-z and 0-9; empty: it leads nowhere, in a network namespace of its own. */
   readonly name: string;
   /** The kernel moves the frames, without QEMU: where there is /dev/vhost-net. */
   readonly vhost: boolean;

@@ -46,7 +46,8 @@ export class SharedStates implements VmSharedStates {
         runtimeDir: dirs.dir,
         // It only takes the state over and gives it away: what is behind its devices is no part of that.
         disks: [{ format: 'placeholder', sizeBytes: diskBytes }],
-        nics: launch.nics.map(({ tap: _, ...nic }) => nic),
+        // All but that there is a tap, which QEMU asks for.
+        nics: launch.nics.map((nic) => (nic.tap === undefined ? nic : { ...nic, tap: { name: '', vhost: false } })),
         origin: { kind: 'template', keeperPath, statePath, layout },
         isolation: isolated.isolation,
       },

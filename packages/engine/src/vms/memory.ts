@@ -24,6 +24,8 @@ export const MemoryRecord = z.object({
   reclaimsMemory: z.boolean(),
   /** What its machine's NICs, spare ones too, are called in that memory. */
   macs: z.array(z.string()),
+  /** Those of them, by number, that had a tap: QEMU goes on with a tap at those only. */
+  taps: z.array(z.int()).optional(),
   /** Directories of the host that the machine has devices for, in their order. They are not mounted in that memory. */
   shares: z.array(ShareStatus).optional(),
   /** Of another VM: this one has to get an identity of its own before its processes go on. */

@@ -1,5 +1,6 @@
+import { access } from 'node:fs/promises';
 import { SkerryError, type Vm } from '@skerry/api';
-import type { LaunchOrigin, Machine, VmLaunch } from '../hypervisors/index.ts';
+import type { LaunchOrigin, LaunchTap, Machine, VmLaunch } from '../hypervisors/index.ts';
 import type { NicChange } from './agent/index.ts';
 import { setAllCables } from './cables.ts';
 import { diskLayers } from './disks.ts';
@@ -42,6 +43,7 @@ export async function recordOf(
   isFork: boolean,
 ): Promise<Omit<MemoryRecord, 'version'>> {
   const { start } = vm.status;
+  const taps = await withoutSocket(live.machine.sockets.nics);
   if (start === undefined) throw new SkerryError('internal', `${vm.name} runs, and nothing says how it started`);
   return {
     savedAt: new Date().toISOString(),
@@ -50,10 +52,24 @@ export async function recordOf(
     machine: start.machine === 'q35' ? 'q35' : 'microvm',
     reclaimsMemory: start.reclaimsMemory ?? true,
     macs: deviceMacs(vm.status),
+    ...(taps.length === 0 ? {} : { taps }),
     ...(vm.status.shares === undefined ? {} : { shares: vm.status.shares }),
     isFork,
     layers: await diskLayers(dir),
   };
+}
+
+/** What is on a bridge has no socket to plug into the switch. @returns places in the list */
+async function withoutSocket(paths: readonly string[]): Promise<number[]> {
+  const missing = await Promise.all(
+    paths.map((path) =>
+      access(path).then(
+        () => false,
+        () => true,
+      ),
+    ),
+  );
+  return [...paths.keys()].filter((index) => missing[index]);
 }
 
 type ResumePorts = Omit<StartPorts, 'templates' | 'secrets'>;
@@ -73,6 +89,7 @@ export async function resumeVm(
   const { signal, onProgress, keeperPath } = work;
   await using undo = new AsyncDisposableStack();
   const nics = await networks.nicsOf(vm);
+  assertPluggable(vm, nics, memory);
   const resolved = await shares.resolve(memory.shares);
   const cold = vmLaunch(asItWas(vm), boot, nics, host, dirs, await diskLayers(dirs.dir), resolved);
   const launch = launchOf(memory, cold);
@@ -105,13 +122,33 @@ export function asItWas(vm: Vm): Vm {
   return { ...vm, spec: { ...vm.spec, ...shapeOf(vm) } };
 }
 
+/** @throws SkerryError `unsupported` */
+function assertPluggable(vm: Vm, nics: readonly VmNic[], { taps = [] }: MemoryRecord): void {
+  const nic = nics.find(({ index, tap }) => tap === undefined && taps.includes(index));
+  if (nic === undefined) return;
+  throw new SkerryError(
+    'unsupported',
+    `eth${nic.index} of ${vm.name} was on a bridge when its memory was saved, and is on the switch now`,
+    {
+      remedy: `Have it on a network of the kernel datapath, or give the memory up and boot: \`skerry start ${vm.name} --discard-memory\`.`,
+      details: { nic: `eth${nic.index}` },
+    },
+  );
+}
+
+/** A NIC that is nowhere any more. */
+const NOWHERE: LaunchTap = { name: '', vhost: false };
+
 /** Pure: the start of a machine that goes on from a memory. */
 export function launchOf(memory: MemoryRecord, cold: VmLaunch): VmLaunch {
+  const tapOf = (index: number): LaunchTap | undefined =>
+    cold.nics.find(({ socketName }) => socketName === `nic${index}`)?.tap ??
+    (memory.taps?.includes(index) === true ? NOWHERE : undefined);
   return {
     ...cold,
     kernel: { ...cold.kernel, which: memory.kernel, machine: memory.machine },
     // The devices have the addresses that are in the memory, whatever is asked for here: the guest changes them.
-    nics: memory.macs.map((mac, index) => ({ mac, socketName: `nic${index}` })),
+    nics: memory.macs.map((mac, index) => ({ mac, socketName: `nic${index}`, tap: tapOf(index) })),
     reclaimsMemory: memory.reclaimsMemory,
   };
 }

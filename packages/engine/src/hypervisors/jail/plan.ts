@@ -61,7 +61,10 @@ export interface JailSpec {
   readonly served?: Readonly<Record<string, { readonly path: string; readonly readonly: boolean }>> | undefined;
   /** Command of those servers, which find the directory at `SERVED_AT`; `--fd=N` is added, the socket to listen on. */
   readonly server?: Argv | undefined;
-  /** Name -> interface `sk...`: a tap that is made, down, in our network namespace, and goes with the child. Needs root. */
+  /**
+   * Name -> interface `sk...`: a tap that is made, down, in our network namespace, and goes with the child; '': in one of its own.
+   * Needs root.
+   */
   readonly taps?: Readonly<Record<string, string>> | undefined;
   /** Name -> size in bytes of a memory object: see `keepPath`. */
   readonly objects?: Readonly<Record<string, number>> | undefined;

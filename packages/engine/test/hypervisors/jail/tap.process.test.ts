@@ -41,6 +41,19 @@ describe.runIf(isRoot)('a tap', () => {
     expect(output).toBe(`/dev/net/tun\niff:\t${name}\n`);
   });
 
+  it('is alone, in a network namespace of its own, if it has no name', async () => {
+    await using jail = await makeJail();
+    const { output } = await jail.finish(
+      ['sh', '-c', 'grep iff: /proc/self/fdinfo/{a} /proc/self/fdinfo/{b}; readlink /proc/self/ns/net'],
+      { taps: { a: '', b: '' }, owner: VM },
+    );
+    const [first, second, namespace] = output.trim().split('\n');
+    expect([first, second]).toEqual([expect.stringMatching(/iff:\tskalone$/), expect.stringMatching(/iff:\tskalone$/)]);
+    // The process itself is where we are.
+    expect(namespace).toBe((await run(['readlink', '/proc/self/ns/net'])).stdout.trim());
+    expect(await linkOf('skalone')).toBeUndefined();
+  });
+
   it('is not one that is there, nor one of another name', async () => {
     await using jail = await makeJail();
     await using other = await makeJail();
