@@ -3,6 +3,7 @@ import { startTestHost } from '@skerry/testkit';
 import { soakAttacks } from './attacks.ts';
 import { Log, told } from './evidence.ts';
 import { soakExplain } from './explain.ts';
+import { soakExplainVms } from './explain-vms.ts';
 import { soakKernelFeatures } from './kernel-features.ts';
 import { soakNetworks } from './networks.ts';
 import { soakPaths } from './paths.ts';
@@ -13,7 +14,7 @@ import { soakRouter } from './router.ts';
 /**
  * npm run soak -- [--rounds 1000] [--seed N] [--evidence]
  *   | router | networks [--rounds 500] [--seed N] | attacks | paths | kernel-features | properties [--rounds 20] [--seed N] [NAME...]
- *   | explain [--rounds 20000] [--seed N]
+ *   | explain [--rounds 20000] [--seed N] | explain-vms [--rounds 50] [--seed N]
  *
  * Kills the daemon at random moments, again and again. A line per round, a summary in the end; exit code 1 if a VM was
  * lost or anything was left over. `--evidence` keeps the log in docs/evidence/. `router`, `networks` and the others: see the
@@ -33,7 +34,9 @@ if (positionals[0] === 'router') {
   process.exit(0);
 }
 const [what = ''] = positionals;
-const rounds = Number(values.rounds ?? { networks: 500, properties: 20, explain: 20_000 }[what] ?? 1000);
+const rounds = Number(
+  values.rounds ?? { networks: 500, properties: 20, explain: 20_000, 'explain-vms': 50 }[what] ?? 1000,
+);
 const seed = Number(values.seed ?? Date.now() % 2 ** 31);
 if (!Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed)) {
   process.stderr.write('--rounds and --seed take whole numbers\n');
@@ -60,6 +63,11 @@ if (what === 'paths') {
 if (what === 'explain') {
   const isWell = soakExplain(rounds, seed, say);
   if (values.evidence) await log.keep('soak-explain', seed);
+  process.exit(isWell ? 0 : 1);
+}
+if (what === 'explain-vms') {
+  const isWell = await soakExplainVms(rounds, seed, say);
+  if (values.evidence) await log.keep('explain-vms', seed);
   process.exit(isWell ? 0 : 1);
 }
 if (what === 'networks') {

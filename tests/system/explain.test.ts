@@ -1,4 +1,6 @@
+import { writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestHost, type TestHost } from '@skerry/testkit/host';
 
@@ -7,6 +9,14 @@ import { startTestHost, type TestHost } from '@skerry/testkit/host';
 let host: TestHost;
 const TIMEOUT_MS = 120_000;
 const WAIT = { timeout: 20_000 };
+const PAIR = `apiVersion: skerry/v1
+kind: Node
+name: pair
+defaults: { memory: 64Mi }
+networks: { inner: { mode: isolated } }
+vms:
+  x: { networks: [inner] }
+`;
 
 beforeAll(async () => {
   host = await startTestHost();
@@ -143,6 +153,33 @@ test(
     const wrong = await host.cli(['network', 'explain', 'web', 'nobody']);
     expect(wrong).toMatchObject({ exitCode: 3, stdout: '' });
     expect((await host.cli(['network', 'explain', 'web', 'db:x'])).exitCode).toBe(2);
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  'a partition of a node, and a NIC that its file declares',
+  async () => {
+    const path = join(host.dir, 'pair.yaml');
+    const up = async (vlan: string): Promise<void> => {
+      const y = `{ nics: [{ network: inner${vlan} }], command: 'httpd -f -p 80' }`;
+      await writeFile(path, `${PAIR}  y: ${y}\n`);
+      await said(`up ${path}`);
+    };
+    await up('');
+    await expect.poll(() => answer('pair/x', 'pair/y:80'), WAIT).toBe('yes');
+    const fault = /^[^:]+/.exec(await said('fault partition pair x/y --for 60s'))?.[0];
+    expect(await answer('pair/x', 'pair/y:80')).toBe(`no fault ${fault}`);
+    expect(await connects('pair/x', 'y', 80)).toBe(false);
+    await mended('pair/x', 'pair/y:80');
+    await expect.poll(() => connects('pair/x', 'y', 80), WAIT).toBe(true);
+    await up(', vlan: 20');
+    expect(await answer('pair/x', 'pair/y:80')).toBe('no vlan pair/y:eth0');
+    // What a file declares is not to be changed by hand.
+    const { stdout } = await host.cli(['network', 'explain', 'pair/x', 'pair/y:80']);
+    expect(stdout).toContain('Take `vlan` away from eth0 of y in the file of pair, then type `skerry up FILE`.');
+    await up('');
+    await expect.poll(() => answer('pair/x', 'pair/y:80'), WAIT).toBe('yes');
   },
   TIMEOUT_MS,
 );

@@ -102,7 +102,7 @@ function portsOf(state: SwitchState | undefined): ReadonlyMap<string, PortState>
 
 function factNetwork({ name, spec, status }: Network): FactNetwork {
   const { subnet, gateway, ipv6, datapath } = status;
-  return { name, mode: spec.mode, subnet, gateway, ipv6, datapath, acl: spec.acl };
+  return { name, mode: spec.mode, subnet, gateway, ipv6, datapath, acl: spec.acl, routes: spec.routes };
 }
 
 function ownForwards({ name, spec }: Vm): FactForward[] {
@@ -149,11 +149,14 @@ function factVm(
         linkUp: asked?.link !== 'down',
         vlan: asked?.vlan,
         trunk: asked?.trunk,
+        // What was added by hand has a number of its own.
+        node: asked?.index === undefined ? /^(?<node>.*)\//.exec(vm.name)?.groups?.['node'] : undefined,
         connected: port?.connected,
         // What a fault loses is told as that.
         lost: isFault ? undefined : lostAt(port),
       };
     }),
+    routes: vm.spec.routes,
     guest,
   };
 }

@@ -37,6 +37,7 @@ const IFF_UP = 1;
 const RTF_UP = 1;
 const RTF_REJECT = 0x200;
 const RTF_LOCAL = 0x8000_0000;
+const NULL_METRIC = 0xffff_ffff;
 const IFA_F_DADFAILED = 8;
 const TCP_LISTEN = '0A';
 const UDP_UNCONNECTED = '07';
@@ -122,7 +123,8 @@ function routeFrom(line: string): GuestRoute[] {
   const prefix = 32 - Math.log2((~bits >>> 0) + 1);
   if (!Number.isInteger(prefix)) return [];
   const out = { to: `${formatIpv4(to)}/${prefix}`, dev, metric: Number(metric) };
-  if ((Number.parseInt(flags, 16) & RTF_REJECT) !== 0) return [{ ...out, isRefused: true }];
+  // A black hole has neither a device nor the flag (fib_flag_trans()).
+  if ((Number.parseInt(flags, 16) & RTF_REJECT) !== 0 || dev === '*') return [{ ...out, isRefused: true }];
   return [via === 0 ? out : { ...out, via: formatIpv4(via) }];
 }
 
@@ -130,11 +132,11 @@ function routeFrom(line: string): GuestRoute[] {
 function route6From(line: string): GuestRoute[] {
   const [to = '', bits = '', , , via = '', metric = '', , , flags = '', dev = ''] = line.trim().split(/\s+/);
   const [destination, next, flag] = [ipv6Of(to), ipv6Of(via), Number.parseInt(flags, 16)];
-  const isWay = (flag & RTF_UP) !== 0 && (flag & RTF_LOCAL) === 0;
-  if (destination === undefined || next === undefined || !isWay || destination.startsWith('ff')) return [];
+  if (destination === undefined || next === undefined || destination.startsWith('ff')) return [];
   const out = { to: `${destination}/${Number.parseInt(bits, 16)}`, dev, metric: Number.parseInt(metric, 16) };
-  if ((flag & RTF_REJECT) !== 0) return [{ ...out, isRefused: true }];
-  if (dev === 'lo') return [];
+  // One that refuses is not up, as is the kernel's own behind all others, which is no route (ip6_null_entry).
+  if ((flag & RTF_REJECT) !== 0) return out.metric === NULL_METRIC ? [] : [{ ...out, isRefused: true }];
+  if ((flag & RTF_UP) === 0 || (flag & RTF_LOCAL) !== 0 || dev === 'lo') return [];
   return [next === '::' ? out : { ...out, via: next }];
 }
 

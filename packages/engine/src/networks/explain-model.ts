@@ -1,5 +1,13 @@
-import type { Acl, ExplainCause, FaultSpec, NetworkMode, VlanRange, VmState } from '@skerry/api';
-import { isIn, prefixOf } from './explain-address-model.ts';
+import {
+  hostnameOf,
+  type Acl,
+  type ExplainCause,
+  type FaultSpec,
+  type NetworkMode,
+  type VlanRange,
+  type VmState,
+} from '@skerry/api';
+import { isIn, isOnNetwork, prefixOf } from './explain-address-model.ts';
 
 /** What is known of networks, VMs, faults and guests when it is asked who reaches whom. Pure. */
 
@@ -40,6 +48,13 @@ export interface FactNetwork {
   /** Default: user. */
   readonly datapath?: 'user' | 'kernel' | undefined;
   readonly acl?: Acl | undefined;
+  /** That its VMs are told when they start. */
+  readonly routes?: readonly FactRoute[] | undefined;
+}
+
+export interface FactRoute {
+  readonly to: string;
+  readonly via: string;
 }
 
 export interface FactVm {
@@ -50,6 +65,8 @@ export interface FactVm {
   /** Whether the agent is connected; absent: it is not known. */
   readonly hasAgent?: boolean | undefined;
   readonly nics: readonly FactNic[];
+  /** Of its own, that it is told when it starts. */
+  readonly routes?: readonly FactRoute[] | undefined;
   /** What the guest itself says; absent: it could not be asked. */
   readonly guest?: GuestNet | undefined;
 }
@@ -65,6 +82,8 @@ export interface FactNic {
   readonly linkUp: boolean;
   readonly vlan?: number | undefined;
   readonly trunk?: readonly VlanRange[] | undefined;
+  /** Whose file says how it is, and would say it again. */
+  readonly node?: string | undefined;
   /** Whether the switch has the VM at the port; absent: it is not known. */
   readonly connected?: boolean | undefined;
   /** All that it sends, or gets, is lost by what its node declares (`impair`). */
@@ -131,6 +150,14 @@ export function nicName(vm: FactVm, nic: FactNic): string {
   return `${vm.name}:eth${nic.index}`;
 }
 
+/** What changes a NIC. @param asked `--vlan 20`, which a file has as `vlan: 20` */
+export function changeNic(vm: FactVm, { index, node }: FactNic, asked: string): string {
+  if (node === undefined) return `skerry nic set ${vm.name} eth${index} ${asked}`;
+  const [key = '', value = ''] = asked.replace(/^--/, '').split(' ');
+  const what = value === 'none' ? `Take \`${key}\` away from` : `Write \`${key}: ${value}\` for`;
+  return `${what} eth${index} of ${hostnameOf(vm.name)} in the file of ${node}, then type \`skerry up FILE\`.`;
+}
+
 export function networkOf(facts: NetFacts, name: string): FactNetwork | undefined {
   return facts.networks.find((network) => network.name === name);
 }
@@ -155,7 +182,18 @@ export function guestOf(vm: FactVm, facts: NetFacts): GuestNet {
       ...(out ? [{ to: '0.0.0.0/0', via: network.gateway, dev, metric: 0 }] : []),
     ];
   });
+  routes.push(...toldRoutes(vm, facts));
   return { interfaces, routes, listening: [], forwarding: vm.isRouter, forwarding6: vm.isRouter };
+}
+
+/** All but those that lead to the VM itself. */
+export function toldRoutes(vm: FactVm, facts: NetFacts): Array<GuestRoute & FactRoute> {
+  const networks = vm.nics.map((nic) => ({ nic, network: networkOf(facts, nic.network) }));
+  const own = vm.nics.flatMap(({ address, address6 = '' }) => [address, address6]);
+  return [...(vm.routes ?? []), ...networks.flatMap(({ network }) => network?.routes ?? [])].flatMap(({ to, via }) => {
+    const by = networks.find(({ network }) => network !== undefined && isOnNetwork(network, via));
+    return by === undefined || own.includes(via) ? [] : [{ to, via, dev: `eth${by.nic.index}`, metric: 0 }];
+  });
 }
 
 /** The one that a NIC is, or that of a VLAN on it. */

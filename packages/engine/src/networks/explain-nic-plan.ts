@@ -2,6 +2,7 @@ import { type ExplainCause, hostnameOf } from '@skerry/api';
 import { givenAddress, isIpv6, prefixOf } from './explain-address-model.ts';
 import {
   cause,
+  changeNic,
   type FactNic,
   type FactVm,
   guestOf,
@@ -39,9 +40,7 @@ export function vmTrouble(vm: FactVm, facts: NetFacts): ExplainCause | undefined
  */
 export function nicTrouble(vm: FactVm, nic: FactNic, dir: 'in' | 'out', facts: NetFacts): ExplainCause | undefined {
   const name = nicName(vm, nic);
-  const eth = name.slice(name.lastIndexOf(':') + 1);
-  if (!nic.linkUp)
-    return cause('nic', name, `the link of ${name} is down`, `skerry nic set ${vm.name} ${eth} --link up`);
+  if (!nic.linkUp) return cause('nic', name, `the link of ${name} is down`, changeNic(vm, nic, '--link up'));
   const fault = facts.faults.find(({ spec }) => stops(spec, name, dir));
   if (fault !== undefined) {
     const what = fault.spec.kind === 'link-down' ? 'the link is down' : 'nothing passes';

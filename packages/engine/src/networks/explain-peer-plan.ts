@@ -1,6 +1,14 @@
 import { type ExplainCause, hostnameOf } from '@skerry/api';
 import { gatewayMacOf } from './addresses.ts';
-import { givenAddress, isIpv6, isGateway, isOnNetwork, ownAddresses, subnetFor } from './explain-address-model.ts';
+import {
+  givenAddress,
+  isIn,
+  isIpv6,
+  isGateway,
+  isOnNetwork,
+  ownAddresses,
+  subnetFor,
+} from './explain-address-model.ts';
 import {
   cause,
   type FactNetwork,
@@ -13,6 +21,8 @@ import {
   networkOf,
   nicName,
   type Packet,
+  routeTo,
+  toldRoutes,
 } from './explain-model.ts';
 import { addressTrouble, nicTrouble } from './explain-nic-plan.ts';
 import { type End, tagAt } from './explain-vlan-plan.ts';
@@ -74,11 +84,15 @@ export function nobody(
       `skerry network leases ${network.name}`,
     );
   }
+  const route = routeTo(guestOf(vm, facts), packet.to);
+  const isTold = toldRoutes(vm, facts).some(({ to, via }) => to === route?.to && via === address);
   return cause(
     'route',
     vm.name,
     `${vm.name} sends ${packet.to} via ${address}, which nobody on the network ${network.name} has`,
-    `skerry exec ${vm.name} -- ip ${isIpv6(address) ? '-6 ' : ''}route`,
+    isTold
+      ? `Give ${address} to a VM that leads on, or have another: \`skerry network route list ${network.name}\`.`
+      : `skerry exec ${vm.name} -- ip ${isIpv6(address) ? '-6 ' : ''}route del ${route?.to ?? packet.to} via ${address}`,
   );
 }
 
@@ -93,6 +107,8 @@ export function ownNicTrouble(vm: FactVm, to: string, facts: NetFacts): ExplainC
     if (!leads) continue;
     const trouble = nicTrouble(vm, nic, 'out', facts) ?? addressTrouble(vm, nic, isV6, facts);
     if (trouble !== undefined) return trouble;
+    const lost = isThere ? undefined : lostRoute(vm, to, facts);
+    if (lost !== undefined) return lost;
     const dev = interfaceOf(guestOf(vm, facts), nic)?.name ?? 'eth0';
     const route = isThere
       ? `${subnetFor(network, to)} dev ${dev}`
@@ -100,7 +116,7 @@ export function ownNicTrouble(vm: FactVm, to: string, facts: NetFacts): ExplainC
     const remedy = `skerry exec ${vm.name} -- ip ${isV6 ? '-6 ' : ''}route add ${route}`;
     return cause('route', vm.name, `${vm.name} has no route to ${to} by ${nicName(vm, nic)}`, remedy);
   }
-  return byRouterTrouble(vm, to, facts);
+  return byRouterTrouble(vm, to, facts) ?? lostRoute(vm, to, facts);
 }
 
 /** The same of a NIC that leads to a router which leads there: only what is wrong with the NIC, for no route is a route of its own. */
@@ -113,6 +129,21 @@ function byRouterTrouble(vm: FactVm, to: string, facts: NetFacts): ExplainCause 
     if (trouble !== undefined) return trouble;
   }
   return undefined;
+}
+
+/** A route that the VM was told, or is told since, and does not have. */
+function lostRoute(vm: FactVm, to: string, facts: NetFacts): ExplainCause | undefined {
+  const told = toldRoutes(vm, facts).find((route) => isIn(route.to, to));
+  if (told === undefined) return undefined;
+  // Linux takes none via somebody that it has no way to.
+  const near = routeTo(guestOf(vm, facts), told.via) === undefined ? ownNicTrouble(vm, told.via, facts) : undefined;
+  if (near !== undefined) return near;
+  return cause(
+    'route',
+    vm.name,
+    `${vm.name} has no route to ${to}: that to ${told.to} via ${told.via}, which it is told when it starts, is not there`,
+    `skerry exec ${vm.name} -- ip ${isIpv6(to) ? '-6 ' : ''}route add ${told.to} via ${told.via}`,
+  );
 }
 
 function routerBetween(one: string, other: string, than: FactVm, { vms }: NetFacts): FactVm | undefined {

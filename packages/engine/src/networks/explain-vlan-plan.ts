@@ -1,5 +1,5 @@
 import type { ExplainCause } from '@skerry/api';
-import { cause, type FactNic, type FactVm, type GuestInterface, nicName } from './explain-model.ts';
+import { cause, changeNic, type FactNic, type FactVm, type GuestInterface, nicName } from './explain-model.ts';
 
 /** Pure: which VLAN a frame is of, and who of a segment hears it. */
 
@@ -34,15 +34,14 @@ export function vlanTrouble(a: End, vlan: number | undefined, b: End): ExplainCa
   if (vlan !== undefined && isInTrunk(nic, vlan)) return undefined;
   if (nic.trunk !== undefined && nic.vlan === undefined && vlan === undefined) return needsTag(vm, nic);
   const [nameA, nameB] = [nicName(a.vm, a.nic), nicName(vm, nic)];
-  const eth = nameB.slice(nameB.lastIndexOf(':') + 1);
   return cause(
     'vlan',
     nameB,
     `${nameA} ${a.nic.trunk === undefined ? 'is' : 'sends'} ${said(vlan)}, ${nameB} is ${nic.trunk === undefined ? said(nic.vlan) : `a trunk of ${ranges(nic)}`}`,
     vlan === undefined
-      ? `skerry nic set ${vm.name} ${eth} --vlan none`
+      ? changeNic(vm, nic, '--vlan none')
       : nic.trunk === undefined
-        ? `skerry nic set ${vm.name} ${eth} --vlan ${vlan}`
+        ? changeNic(vm, nic, `--vlan ${vlan}`)
         : setTrunk(vm, nic, vlan),
   );
 }
@@ -80,9 +79,8 @@ function needsTag(vm: FactVm, nic: FactNic): ExplainCause {
 }
 
 function setTrunk(vm: FactVm, nic: FactNic, vlan: number): string {
-  const name = nicName(vm, nic);
   const all = [...(nic.trunk ?? []).map(({ from, to }) => (from === to ? `${from}` : `${from}-${to}`)), `${vlan}`];
-  return `skerry nic set ${vm.name} ${name.slice(name.lastIndexOf(':') + 1)} --trunk ${all.join(',')}`;
+  return changeNic(vm, nic, `--trunk ${all.join(',')}`);
 }
 
 function ranges({ trunk = [] }: FactNic): string {

@@ -176,7 +176,7 @@ function refused(vm: FactVm, { to }: GuestRoute, packet: Packet): ExplainCause {
     'route',
     vm.name,
     `${vm.name} has a route that refuses ${to}, and ${packet.to} with it`,
-    `skerry exec ${vm.name} -- ip ${isIpv6(to) ? '-6 ' : ''}route del unreachable ${to}`,
+    `skerry exec ${vm.name} -- ip ${isIpv6(to) ? '-6 ' : ''}route del ${to}`,
   );
 }
 

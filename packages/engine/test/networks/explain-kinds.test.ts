@@ -105,6 +105,64 @@ describe('networks whose other ends are elsewhere', () => {
   });
 });
 
+describe('a NIC that the file of a node declares', () => {
+  const declared = (change: (nic: World['vms'][number]['nics'][number]) => void): World =>
+    worldWith((made) => {
+      for (const vm of made.vms) for (const nic of vm.nics) nic.node = 'lab';
+      change(vmOf(made, 'db').nics[0]!);
+    });
+
+  test.each([
+    [
+      { vlan: 20 },
+      'no: vlan db:eth0 | Take `vlan` away from eth0 of db in the file of lab, then type `skerry up FILE`.',
+    ],
+    [
+      { linkUp: false },
+      'no: nic db:eth0 | Write `link: up` for eth0 of db in the file of lab, then type `skerry up FILE`.',
+    ],
+  ])('is not to be changed by hand: %o', (change, answer) => {
+    expect(
+      said(
+        declared((nic) => Object.assign(nic, change)),
+        'web',
+        'db',
+      ),
+    ).toBe(answer);
+  });
+});
+
+describe('a route that a VM is told when it starts', () => {
+  const routed = (change: (web: World['vms'][number]) => void): World =>
+    worldWith((made) => {
+      made.networks[0]!.routes = [{ to: '10.8.0.0/16', via: vmOf(made, 'db').nics[0]!.address }];
+      change(vmOf(made, 'web'));
+    });
+  const far = '10.8.0.9';
+
+  test('and does not have is named, and how it gets it', () => {
+    const world = routed(({ guest }) => (guest!.routes = guest!.routes.filter(({ to }) => to !== '0.0.0.0/0')));
+    const via = vmOf(world, 'db').nics[0]!.address;
+    expect(said(world, 'web', far)).toBe(`no: route web | skerry exec web -- ip route add 10.8.0.0/16 via ${via}`);
+    vmOf(world, 'web').routes = [{ to: '10.8.0.0/24', via: '10.1.0.200' }];
+    expect(said(world, 'web', far)).toBe('no: route web | skerry exec web -- ip route add 10.8.0.0/24 via 10.1.0.200');
+  });
+
+  test('and that leads to nobody is not one to delete', () => {
+    const lead = (via: string) => (web: World['vms'][number]) =>
+      void web.guest!.routes.push({ to: '10.8.0.0/16', via, dev: 'eth0', metric: 0 });
+    const world = routed(lead('10.1.0.201'));
+    expect(said(world, 'web', far)).toBe('no: route web | skerry exec web -- ip route del 10.8.0.0/16 via 10.1.0.201');
+    world.networks[0]!.routes = [{ to: '10.8.0.0/16', via: '10.1.0.201' }];
+    expect(said(world, 'web', far)).toMatch(/^no: route web \| Give 10\.1\.0\.201 to a VM/);
+  });
+
+  test('is taken to be there in a guest that can not be asked', () => {
+    const world = routed((web) => (web.guest = undefined));
+    expect(said(world, 'web', far)).toMatch(/^no: router db /);
+  });
+});
+
 describe('VLANs', () => {
   const tagged = (world: World, name: string, vlan: number): void => {
     const { nics, guest } = vmOf(world, name);
