@@ -10,14 +10,15 @@ import {
 /** NICs put together: those of a VM, the links between them, and what passes at them. */
 
 export interface NicParts
-  extends NicPorts, Omit<LinkPorts, 'nics' | 'vms'>, Pick<CapturePorts, 'captures' | 'socketDir'> {
+  extends Omit<NicPorts, 'endCapture'>, Omit<LinkPorts, 'nics' | 'vms'>, Pick<CapturePorts, 'captures' | 'socketDir'> {
   readonly listVms: LinkPorts['vms'];
 }
 
 export function openNics(parts: NicParts) {
   const { listVms, verbs, onError, controller, captures, socketDir } = parts;
-  const nics = new NicService(parts);
-  const links = new LinkService({ verbs, vms: listVms, nics, onError });
   const dirs = (id: string) => controller.dirs(id);
-  return { nics, links, captures: new CaptureService({ vms: listVms, verbs, captures, socketDir, dirs }) };
+  const service = new CaptureService({ vms: listVms, verbs, captures, socketDir, dirs });
+  const nics = new NicService({ ...parts, endCapture: (nic) => service.end(nic) });
+  const links = new LinkService({ verbs, vms: listVms, nics, onError });
+  return { nics, links, captures: service };
 }

@@ -55,7 +55,7 @@ export class CaptureService {
     }
     const path = this.#pathOf(vm, index);
     // One that failed stays in the switch's list until it is stopped.
-    if (running !== undefined) await this.#stop(vm, index);
+    if (running !== undefined) await this.end({ vmId: vm.id, index });
     await mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
     for (const file of generations(path)) await rm(file, { force: true });
     const nic = { vmId: vm.id, index, network };
@@ -65,7 +65,7 @@ export class CaptureService {
 
   /** What it kept stays. @throws SkerryError `not-found`: there is none */
   async stop(vm: Vm, index: number): Promise<CaptureInfo> {
-    await this.#stop(vm, index);
+    await this.end({ vmId: vm.id, index });
     const info = await this.#info(vm, index, new Map());
     if (info === undefined) throw noCapture(vm, index);
     return info;
@@ -118,10 +118,10 @@ export class CaptureService {
     return new Map([...some, ...others]);
   }
 
-  /** Whoever does it: a NIC may have been plugged in somewhere else since. */
-  async #stop(vm: Vm, index: number): Promise<void> {
+  /** Of a NIC that goes, if there is one. Whoever does it: a NIC may have been plugged in somewhere else since. */
+  async end(nic: { readonly vmId: string; readonly index: number }): Promise<void> {
     for (const port of Object.values(this.#ports.captures))
-      if ((await port.running()).has(nameOf(vm, index))) await port.stop({ vmId: vm.id, index });
+      if ((await port.running()).has(captureName(nic))) await port.stop(nic);
   }
 
   async #info(vm: Vm, index: number, all: ReadonlyMap<string, RunningCapture>): Promise<CaptureInfo | undefined> {

@@ -46,6 +46,8 @@ export interface NicPorts {
   readonly networks: VmNetworks;
   readonly events: EventLog;
   readonly capabilities: () => DriverCapabilities;
+  /** Ends what is written of a NIC that goes: on a bridge its tap stays with the machine. */
+  readonly endCapture: (nic: { readonly vmId: string; readonly index: number }) => Promise<void>;
 }
 
 const DISKS = 1;
@@ -238,6 +240,7 @@ export class NicService {
     const { mac, pending } = vm.status.nics[place] as NicStatus;
     const left = { ...vm, ...withoutNic(vm, index) };
     await live.machine.setLink(index, false);
+    await this.#ports.endCapture({ vmId: vm.id, index });
     const nics = await networks.nicsOf(left);
     const known = pending?.what === 'change' ? pending.mac : mac;
     const change: NicChange = { mac: spareMac(index), currentMac: known, addresses: [], state: 'spare' };
