@@ -13,7 +13,7 @@ import { soakRouter } from './router.ts';
 
 /**
  * npm run soak -- [--rounds 1000] [--seed N] [--evidence]
- *   | router | networks [--rounds 500] [--seed N] | attacks | paths | kernel-features | properties [--rounds 20] [--seed N] [NAME...]
+ *   | router | networks [--rounds 500] [--seed N] [--datapath kernel] | attacks | paths | kernel-features | properties [--rounds 20] [--seed N] [NAME...]
  *   | explain [--rounds 20000] [--seed N] | explain-vms [--rounds 50] [--seed N]
  *
  * Kills the daemon at random moments, again and again. A line per round, a summary in the end; exit code 1 if a VM was
@@ -26,6 +26,7 @@ const { values, positionals } = parseArgs({
   options: {
     rounds: { type: 'string' },
     seed: { type: 'string' },
+    datapath: { type: 'string' },
     evidence: { type: 'boolean', default: false },
   },
 });
@@ -71,8 +72,8 @@ if (what === 'explain-vms') {
   process.exit(isWell ? 0 : 1);
 }
 if (what === 'networks') {
-  const isWell = await soakNetworks(rounds, seed, say);
-  if (values.evidence) await log.keep('soak-networks', seed);
+  const isWell = await soakNetworks(rounds, seed, values.datapath === 'kernel' ? 'kernel' : 'user', say);
+  if (values.evidence) await log.keep(values.datapath === 'kernel' ? 'soak-networks-kernel' : 'soak-networks', seed);
   process.exit(isWell ? 0 : 1);
 }
 

@@ -31,23 +31,28 @@ export async function filesIn(dir: string): Promise<string[]> {
   return (await readdir(dir, { recursive: true }).catch((): string[] => [])).toSorted();
 }
 
-/** Interfaces, network namespaces and tables of nftables of this instance. Those of others that work beside us are not ours. */
-export async function kernelObjects(dataDir: string): Promise<string[]> {
+/**
+ * Interfaces, network namespaces and tables of nftables of this instance. Those of others that work beside us are not ours.
+ * @param netns path of the network namespace to look in; absent: ours
+ */
+export async function kernelObjects(dataDir: string, netns?: string): Promise<string[]> {
   const instance = (await readFile(join(dataDir, 'instance'), 'utf8').catch(() => '')).trim();
   if (instance === '') return [];
+  const lines = async (command: string, ...args: string[]): Promise<string[]> => {
+    const argv = [...(netns === undefined ? [] : ['nsenter', `--net=${netns}`]), command, ...args];
+    const { stdout } = await promisify(execFile)(argv[0]!, argv.slice(1)).catch(() => ({ stdout: '' }));
+    return stdout.split('\n');
+  };
   const [links, spaces, tables] = await Promise.all([
-    readdir('/sys/class/net'),
+    lines('ip', '-br', 'link'),
     readdir('/run/netns').catch(() => []),
-    promisify(execFile)('nft', ['list', 'tables']).then(
-      ({ stdout }) => stdout,
-      () => '',
-    ),
+    lines('nft', 'list', 'tables'),
   ]);
   const ours = (name: string): boolean =>
     [`sk${instance}`, `skerry-${instance}-`, `skerry_${instance}`].some((ofIt) => name.includes(ofIt));
   return [
-    ...links.filter(ours).map((name) => `interface ${name}`),
+    ...links.filter(ours).map((line) => `interface ${line.split(' ')[0]}`),
     ...spaces.filter(ours).map((name) => `namespace ${name}`),
-    ...tables.split('\n').filter(ours),
+    ...tables.filter(ours),
   ];
 }

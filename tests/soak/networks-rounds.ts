@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { SkerryError, type Fault } from '@skerry/api';
 import type { TestHost } from '@skerry/testkit';
 import { filesIn, kernelObjects, listeningPorts } from './networks-check.ts';
-import { MEMORY_MIB, NODE, type Step } from './networks-step.ts';
+import { MEMORY_MIB, NODE, type Places, type Step } from './networks-step.ts';
 import { nextStep } from './networks-steps.ts';
 import { differences, emptyWorld, learned, paths, worldOf, type Disturbance, type World } from './networks-world.ts';
 import { walk, type Disturbances } from './networks-walk.ts';
@@ -39,7 +39,7 @@ export interface NetworkRound {
 }
 
 /** Of the runtime directory, what stays for the next switch, VM and template: the last log of the switch is of use. */
-const KEPT_FILES = /^(?:[tv]|egress|switch(?:\/(?:exit\.json|lock|log))?)$/;
+const KEPT_FILES = /^(?:[tv]|egress|captures|switch(?:\/(?:exit\.json|lock|log))?)$/;
 
 interface Outcome {
   readonly outcome: NetworkRound['outcome'];
@@ -50,7 +50,9 @@ interface Outcome {
 export class NetworkRounds {
   readonly #host: TestHost;
   readonly #random: Random;
-  readonly #ports: readonly number[];
+  readonly #places: Places;
+  /** Of the network of the host: its namespace, if that is not ours. */
+  readonly #netns: string | undefined;
   /** Of the runtime directory, before there was anything. */
   readonly #files: ReadonlySet<string>;
   #world: World = emptyWorld();
@@ -64,27 +66,36 @@ export class NetworkRounds {
   #round = 0;
   #logLength = 0;
 
-  private constructor(host: TestHost, seed: number, ports: readonly number[], files: readonly string[]) {
+  private constructor(
+    host: TestHost,
+    seed: number,
+    places: Places,
+    netns: string | undefined,
+    files: readonly string[],
+  ) {
     this.#host = host;
     this.#random = new Random(seed);
-    this.#ports = ports;
+    this.#places = places;
+    this.#netns = netns;
     this.#files = new Set(files);
   }
 
-  static async begin(host: TestHost, seed: number): Promise<NetworkRounds> {
+  /** @param kernel networks are in it, and the daemon in this network namespace */
+  static async begin(host: TestHost, seed: number, kernel?: { readonly netns: string }): Promise<NetworkRounds> {
     // What takes minutes once on a new machine is not what is asked about: building the image, and a template.
     const name = 'first';
     await host.client.run('network.create', { body: { name, mode: 'isolated' } });
     await host.client.run('vm.create', { body: { name, network: name, memoryMib: MEMORY_MIB, start: true } });
     await host.clear();
     await host.client.run('network.delete', { params: { network: name } });
-    return new NetworkRounds(host, seed, await freePorts(PORTS), await filesIn(host.dirs.runtimeDir));
+    const places: Places = { ports: await freePorts(PORTS), datapath: kernel === undefined ? 'user' : 'kernel' };
+    return new NetworkRounds(host, seed, places, kernel?.netns, await filesIn(host.dirs.runtimeDir));
   }
 
   /** @param kill whether the daemon is killed over it; by default chance decides */
   async round(kill?: boolean): Promise<NetworkRound> {
     this.#round += 1;
-    const step = nextStep(this.#world, this.#random, { ports: this.#ports });
+    const step = nextStep(this.#world, this.#random, this.#places);
     // Drawn in any case: the numbers that follow do not depend on it.
     const [chance, moment] = [this.#random.next(), this.#random.next()];
     const isKilled = kill ?? chance < KILL_CHANCE;
@@ -134,7 +145,7 @@ export class NetworkRounds {
         (path) => !this.#files.has(path) && !KEPT_FILES.test(path) && !templates.some((id) => path.includes(id)),
       );
     problems.push(...(await until(files, FAULT_LATE_MS)).map((path) => `left over: ${path}`));
-    problems.push(...(await kernelObjects(this.#host.dirs.dataDir)).map((trace) => `left over: ${trace}`));
+    problems.push(...(await this.#kernelObjects()).map((trace) => `left over: ${trace}`));
     problems.push(...(await this.#complaints()));
     return problems;
   }
@@ -233,6 +244,8 @@ export class NetworkRounds {
 
   /** Ports of the host are open for what is forwarded to a VM that runs, and for nothing else. */
   async #checkPorts(problems: string[]): Promise<void> {
+    // In the kernel rules lead there, and nobody listens.
+    if (this.#places.datapath === 'kernel') return;
     const wanted = new Set<string>();
     for (const [network, { forwards }] of this.#world.networks) {
       for (const forward of forwards) {
@@ -242,7 +255,7 @@ export class NetworkRounds {
         if (vm?.state === 'running' && isThere) wanted.add(`${port}/${protocol}`);
       }
     }
-    const mine = this.#ports.flatMap((port) => [`${port}/tcp`, `${port}/udp`]);
+    const mine = this.#places.ports.flatMap((port) => [`${port}/tcp`, `${port}/udp`]);
     const wrong = async (): Promise<string[]> => {
       const open = await listeningPorts();
       return mine.flatMap((port) => {
@@ -287,7 +300,18 @@ export class NetworkRounds {
   }
 
   async #traces(): Promise<string[]> {
-    return (await this.#host.leftovers({ settleMs: 5000 })).map((trace) => `left over: ${trace}`);
+    // In the kernel each capture is a process.
+    const ofCapture = this.#world.captures.size > 0 ? '/captures/' : '\0';
+    const found = await this.#host.leftovers({ settleMs: this.#world.captures.size > 0 ? 1000 : 5000 });
+    const traces = found.filter((trace) => !trace.includes(ofCapture));
+    // Without a VM nothing of ours is in the kernel, in either place.
+    const isUsed = [...this.#world.vms.values()].some(({ state }) => state === 'running');
+    if (!isUsed) traces.push(...(await until(() => this.#kernelObjects(), FAULT_LATE_MS)));
+    return traces.map((trace) => `left over: ${trace}`);
+  }
+
+  async #kernelObjects(): Promise<string[]> {
+    return kernelObjects(this.#host.dirs.dataDir, this.#netns);
   }
 
   /** Errors that the daemon itself holds for bugs. */

@@ -24,6 +24,8 @@ export interface Step {
 export interface Places {
   /** Ports of the host that nobody else uses. */
   readonly ports: readonly number[];
+  /** Of all networks but links, which are the switch's, and are not made where this is the kernel. */
+  readonly datapath: 'user' | 'kernel';
 }
 
 export type Maker = (world: World, random: Random, places: Places) => Step | undefined;

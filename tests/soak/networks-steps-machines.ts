@@ -23,6 +23,7 @@ import {
   withoutLink,
   withoutLinksOf,
   type Maker,
+  type Places,
 } from './networks-step.ts';
 import { emptyNetwork, type NicOf } from './networks-world.ts';
 
@@ -30,18 +31,18 @@ import { emptyNetwork, type NicOf } from './networks-world.ts';
 
 const NODE_NETWORK = `${NODE}-lan`;
 
-export const NODE_UP: NodeUpInput = {
+const nodeUp = (datapath: Places['datapath']): NodeUpInput => ({
   name: NODE,
   spec: {
-    networks: { lan: { egress: false } },
+    networks: { lan: { mode: 'isolated', datapath } },
     vms: {
       a: { image: 'micro', cpus: 1, memoryMib: MEMORY_MIB, nics: [{ network: 'lan' }] },
       b: { image: 'micro', cpus: 1, memoryMib: MEMORY_MIB, nics: [{ network: 'lan' }] },
     },
   },
-};
+});
 
-const createNetwork: Maker = (world, random) => {
+const createNetwork: Maker = (world, random, { datapath }) => {
   const name = random.pick(NETWORKS);
   const number = NETWORKS.indexOf(name);
   const mode: NetworkMode = random.pick(['nat', 'isolated', 'host-only']);
@@ -49,7 +50,14 @@ const createNetwork: Maker = (world, random) => {
   const subnet = `10.97.${number}.0/24`;
   const range = { from: `10.97.${number}.200`, to: `10.97.${number}.220` };
   const ipv6 = `fd00:97:${number}::/64`;
-  const body = { name, mode, subnet, ...(hasIpv6 ? { ipv6 } : {}), ...(hasRange ? { dhcpRange: range } : {}) };
+  const body = {
+    name,
+    mode,
+    subnet,
+    datapath,
+    ...(hasIpv6 ? { ipv6 } : {}),
+    ...(hasRange ? { dhcpRange: range } : {}),
+  };
   const after = copyOf(world);
   const isThere = world.networks.has(name);
   if (!isThere) {
@@ -240,7 +248,8 @@ const removeNic: Maker = (world, random) => {
   };
 };
 
-const createLink: Maker = (world, random) => {
+const createLink: Maker = (world, random, { datapath }) => {
+  if (datapath === 'kernel') return undefined;
   const hasRoom = (name: string): boolean => {
     const vm = vmOf(world, name);
     return vm.nics.size < MOST_NICS + 1 && (vm.state !== 'running' || freeIndex(vm) < (vm.devices ?? 0));
@@ -280,7 +289,7 @@ const deleteLink: Maker = (world, random) => {
   };
 };
 
-const turnNode: Maker = (world, random) => {
+const turnNode: Maker = (world, random, { datapath }) => {
   const members = [`${NODE}/a`, `${NODE}/b`];
   const isThere = world.networks.has(NODE_NETWORK);
   const isUp = members.every((name) => world.vms.get(name)?.state === 'running');
@@ -296,7 +305,8 @@ const turnNode: Maker = (world, random) => {
       const nics = world.vms.get(name)?.nics ?? new Map([[0, nic(NODE_NETWORK)]]);
       after.vms.set(name, { ...STARTED, nics });
     }
-    return { what: `up ${NODE}`, after, usualMs: 1500, ask: (client) => client.run('node.up', { body: NODE_UP }) };
+    const body = nodeUp(datapath);
+    return { what: `up ${NODE}`, after, usualMs: 1500, ask: (client) => client.run('node.up', { body }) };
   }
   if (random.chance(0.5)) {
     return {

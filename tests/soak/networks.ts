@@ -1,22 +1,33 @@
 import { startTestHost } from '@skerry/testkit';
+import { makeSurroundings } from '../attacks/surroundings.ts';
 import { NetworkRounds, type NetworkRound } from './networks-rounds.ts';
 import { told } from './evidence.ts';
 
 /**
- * npm run soak -- networks [--rounds 500] [--seed N] [--evidence]: random requests about networks, NICs, links, rules, faults and captures,
+ * npm run soak -- networks [--rounds 500] [--seed N] [--datapath kernel] [--evidence]: random requests about networks, NICs, links, rules, faults and captures,
  * with the daemon killed among them. See `networks-rounds.ts` for what is checked.
  */
 
-/** @returns whether all was well */
-export async function soakNetworks(rounds: number, seed: number, say: (line: string) => void): Promise<boolean> {
+/**
+ * @param datapath `kernel` as root only
+ * @returns whether all was well
+ */
+export async function soakNetworks(
+  rounds: number,
+  seed: number,
+  datapath: 'user' | 'kernel',
+  say: (line: string) => void,
+): Promise<boolean> {
   const startedAt = Date.now();
   const stopping = new AbortController();
   process.once('SIGINT', () => stopping.abort());
   let [done, failed, kills, walked] = [0, 0, 0, 0];
-  say(`${rounds} rounds, seed ${seed}`);
+  say(`${rounds} rounds, seed ${seed}, ${datapath} datapath`);
   try {
-    await using host = await startTestHost();
-    const soak = await NetworkRounds.begin(host, seed);
+    await using undo = new AsyncDisposableStack();
+    const netns = datapath === 'kernel' ? undo.use(await makeSurroundings()).host : undefined;
+    const host = undo.use(await startTestHost(netns === undefined ? {} : { wrap: ['nsenter', `--net=${netns}`] }));
+    const soak = await NetworkRounds.begin(host, seed, netns === undefined ? undefined : { netns });
     while (done < rounds && !stopping.signal.aborted) {
       const report = await soak.round();
       done += 1;
