@@ -55,7 +55,11 @@ export const BREAKS: Readonly<Record<string, Break>> = {
       ] as const
     )[pick(4)]!;
     await world.said(`${how} ${vm}`);
-    return { kind: 'vm', at: vm, undo: () => world.said(`${back} ${vm}`).catch((error: unknown) => process.stderr.write(`${String(error)}\n`)) };
+    return {
+      kind: 'vm',
+      at: vm,
+      undo: () => world.said(`${back} ${vm}`).catch((error: unknown) => process.stderr.write(`${String(error)}\n`)),
+    };
   },
   'a VM is frozen': async (world, { vms }, pick) => {
     const name = faultIn(await world.said(`fault vm ${vms[pick(vms.length)]!} freeze --for ${LEASE}`));

@@ -1,8 +1,8 @@
 import { type ExplainAsk, type Explanation, type Network, SkerryError, type Vm } from '@skerry/api';
 import type { SwitchState } from '@skerry/switch';
 import type { AgentClient } from '../vms/index.ts';
-import { GUEST_ARGV, MAX_GUEST_BYTES, parseGuest } from './explain-guest-plan.ts';
-import { normal } from './explain-address-model.ts';
+import { guestArgv, MAX_GUEST_BYTES, parseGuest } from './explain-guest-plan.ts';
+import { isAddress, normal } from './explain-address-model.ts';
 import type { FactFault, FactForward, FactNetwork, FactNic, FactVm, GuestNet, NetFacts } from './explain-model.ts';
 import { explain } from './explain-plan.ts';
 import { portId } from './plan.ts';
@@ -52,10 +52,11 @@ export class ExplainService {
         ),
       );
     const ports = portsOf(state);
+    const targets = targetsOf(ask, allVms);
     const facts: NetFacts = {
       networks: allNetworks.map(factNetwork),
       vms: await Promise.all(
-        allVms.map(async (vm) => factVm(vm, ports, active, isAsked(vm) ? await this.#guest(vm) : undefined)),
+        allVms.map(async (vm) => factVm(vm, ports, active, isAsked(vm) ? await this.#guest(vm, targets) : undefined)),
       ),
       faults: active,
       hostAddresses: host.addresses,
@@ -67,12 +68,12 @@ export class ExplainService {
   }
 
   /** What the guest says of itself; undefined if it does not. */
-  async #guest(vm: Vm): Promise<GuestNet | undefined> {
+  async #guest(vm: Vm, targets: readonly string[]): Promise<GuestNet | undefined> {
     if (vm.status.state !== 'running' || vm.status.agent?.connected === false) return undefined;
     const signal = AbortSignal.timeout(GUEST_TIMEOUT_MS);
     try {
       const agent = await this.#ports.agent(vm.id);
-      const child = agent.exec({ argv: GUEST_ARGV, stdin: false, timeoutMs: GUEST_TIMEOUT_MS }, { signal });
+      const child = agent.exec({ argv: guestArgv(targets), stdin: false, timeoutMs: GUEST_TIMEOUT_MS }, { signal });
       child.stderr.resume();
       const chunks: Buffer[] = [];
       let length = 0;
@@ -92,6 +93,16 @@ export class ExplainService {
       return undefined;
     }
   }
+}
+
+/** Addresses that a packet, or its answer, may be for. */
+function targetsOf({ from, to, ipv6 }: ExplainAsk, vms: readonly Vm[]): string[] {
+  const addresses = [from, to].flatMap((end) => {
+    if (isAddress(end)) return [normal(end)];
+    const nics = vms.find(({ name, id }) => name === end || id === end)?.status.nics ?? [];
+    return nics.map(({ address, address6 = '' }) => (ipv6 ? address6 : address));
+  });
+  return [...new Set(addresses)].filter((each) => isAddress(each));
 }
 
 type PortState = SwitchState['segments'][number]['ports'][number];

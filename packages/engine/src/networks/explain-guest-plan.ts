@@ -1,5 +1,6 @@
 import { formatIpv4, parseIpv4 } from '@skerry/switch/address';
 import { formatIpv6 } from './addresses6.ts';
+import { isAddress, isIpv6, normal } from './explain-address-model.ts';
 import type { GuestInterface, GuestNet, GuestRoute, Listening } from './explain-model.ts';
 
 /**
@@ -21,15 +22,14 @@ const PARTS = {
   forwarding: 'cat /proc/sys/net/ipv4/ip_forward',
   forwarding6: 'cat /proc/sys/net/ipv6/conf/all/forwarding 2>/dev/null',
 } as const;
-type Part = keyof typeof PARTS;
+type Part = keyof typeof PARTS | 'resolved';
 
-export const GUEST_ARGV: readonly string[] = [
-  'sh',
-  '-c',
-  Object.entries(PARTS)
-    .map(([name, command]) => `echo '== ${name}'; ${command}`)
-    .join('\n'),
-];
+/** @param targets addresses, of which it is asked what it would do with them */
+export function guestArgv(targets: readonly string[]): string[] {
+  const parts = Object.entries(PARTS).map(([name, command]) => `echo '== ${name}'; ${command}`);
+  const resolved = targets.map((to) => `ip ${isIpv6(to) ? '-6 ' : ''}route get ${to} 2>/dev/null`);
+  return ['sh', '-c', [...parts, `echo '== resolved'`, ...resolved].join('\n')];
+}
 /** More than a guest has a reason to say. */
 export const MAX_GUEST_BYTES = 1024 * 1024;
 
@@ -56,6 +56,7 @@ export function parseGuest(text: string): GuestNet {
   return {
     interfaces: of('interfaces').flatMap((line) => interfaceFrom(line, addresses, vlans)),
     routes: [...of('routes').slice(1).flatMap(routeFrom), ...of('routes6').flatMap(route6From)],
+    resolved: of('resolved').flatMap(resolvedFrom),
     listening: [
       ...of('tcp')
         .slice(1)
@@ -126,6 +127,14 @@ function routeFrom(line: string): GuestRoute[] {
   // A black hole has neither a device nor the flag (fib_flag_trans()).
   if ((Number.parseInt(flags, 16) & RTF_REJECT) !== 0 || dev === '*') return [{ ...out, isRefused: true }];
   return [via === 0 ? out : { ...out, via: formatIpv4(via) }];
+}
+
+/** `10.0.0.9 via 10.0.0.1 dev eth0  src 10.0.0.2`; its own addresses have `local` in front. */
+function resolvedFrom(line: string): GuestRoute[] {
+  const way = /^(?<to>[\da-f.:]+)(?: from \S+)?(?: via (?<via>[\da-f.:]+))? dev (?<dev>\S+)/.exec(line)?.groups;
+  if (way?.['to'] === undefined || way['dev'] === undefined || !isAddress(way['to'])) return [];
+  const { to, via, dev } = way;
+  return [{ to: normal(to), dev, metric: 0, ...(via === undefined || !isAddress(via) ? {} : { via: normal(via) }) }];
 }
 
 /** Destination, its prefix length, a source and its, next hop, metric, references, uses, flags, device. */

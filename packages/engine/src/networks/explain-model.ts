@@ -7,7 +7,7 @@ import {
   type VlanRange,
   type VmState,
 } from '@skerry/api';
-import { isIn, isOnNetwork, prefixOf } from './explain-address-model.ts';
+import { isIn, isIpv6, isOnNetwork, prefixOf } from './explain-address-model.ts';
 
 /** What is known of networks, VMs, faults and guests when it is asked who reaches whom. Pure. */
 
@@ -98,6 +98,8 @@ export interface FactFault {
 export interface GuestNet {
   readonly interfaces: readonly GuestInterface[];
   readonly routes: readonly GuestRoute[];
+  /** What it would do with these addresses, each without a prefix. */
+  readonly resolved?: readonly GuestRoute[] | undefined;
   readonly listening: readonly Listening[];
   /** Whether it passes on what is not for itself. */
   readonly forwarding: boolean;
@@ -120,6 +122,8 @@ export interface GuestRoute {
   readonly metric: number;
   /** The guest itself says no (unreachable, blackhole, prohibit). */
   readonly isRefused?: boolean | undefined;
+  /** It is not in its table: a router has redirected it, or it has rules of its own. */
+  readonly isCached?: boolean | undefined;
 }
 
 export interface Listening {
@@ -201,9 +205,12 @@ export function interfaceOf(guest: GuestNet, nic: FactNic, vlan?: number): Guest
   return guest.interfaces.find((each) => each.mac === nic.mac && each.vlan === vlan);
 }
 
-/** The most exact route; of several, that with the least metric (as Linux chooses). */
+/** The most exact route; of several, that with the least metric (as Linux chooses). What the guest itself says counts more. */
 export function routeTo(guest: GuestNet, address: string): GuestRoute | undefined {
-  return guest.routes
+  const [best] = guest.routes
     .filter(({ to }) => isIn(to, address))
-    .toSorted((a, b) => prefixOf(b.to) - prefixOf(a.to) || a.metric - b.metric)[0];
+    .toSorted((a, b) => prefixOf(b.to) - prefixOf(a.to) || a.metric - b.metric);
+  const resolved = guest.resolved?.find(({ to }) => to === address);
+  if (resolved === undefined || (resolved.via === best?.via && resolved.dev === best?.dev)) return best;
+  return { ...resolved, to: `${address}/${isIpv6(address) ? 128 : 32}`, isCached: true };
 }

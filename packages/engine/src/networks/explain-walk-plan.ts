@@ -1,6 +1,6 @@
 import type { ExplainCause } from '@skerry/api';
 import { deniedBy } from './explain-acl-plan.ts';
-import { isIpv6, ownAddresses } from './explain-address-model.ts';
+import { isIpv6, isOnNetwork, ownAddresses } from './explain-address-model.ts';
 import {
   cause,
   type FactNetwork,
@@ -62,6 +62,8 @@ export function walk(start: FactVm, packet: Packet, facts: NetFacts, isAnswer: b
     if (nic === undefined || device === undefined) return { steps, end: { kind: 'inside', vm, device: route.dev } };
     const next = sent({ vm, nic, device }, route, packet, facts, { isAnswer, isFirst: vm === start });
     steps.push(...next.steps);
+    if (route.isCached === true && isAstray(next.end, packet, facts))
+      return stopped(steps, redirected(vm, route, packet));
     if (next.end !== undefined) return { steps, end: next.end };
     vm = next.vm;
   }
@@ -168,6 +170,21 @@ function noInterface(
     nicName(vm, nic),
     `${vm.name} has no interface for VLAN ${tag} on ${eth}`,
     `skerry exec ${vm.name} -- ip link add link ${eth} name ${eth}.${tag} type vlan id ${tag}`,
+  );
+}
+
+/** It comes to nobody, or to a gateway that leads to none of our networks. */
+function isAstray(end: End | undefined, { to }: Packet, { networks }: NetFacts): boolean {
+  if (end?.kind === 'stopped') return ['route', 'network'].includes(end.cause.kind);
+  return end?.kind === 'beyond' && networks.some((network) => isOnNetwork(network, to));
+}
+
+function redirected(vm: FactVm, { via, dev }: GuestRoute, { to }: Packet): ExplainCause {
+  return cause(
+    'route',
+    vm.name,
+    `${vm.name} sends ${to} ${via === undefined ? 'straight' : `via ${via}`} by ${dev}, which its routes do not say: a router has redirected it, or it has rules of its own (\`ip rule\`)`,
+    `skerry exec ${vm.name} -- ip ${isIpv6(to) ? '-6 ' : ''}route flush cache`,
   );
 }
 

@@ -157,6 +157,18 @@ describe('a route that a VM is told when it starts', () => {
     expect(said(world, 'web', far)).toMatch(/^no: route web \| Give 10\.1\.0\.201 to a VM/);
   });
 
+  test('and that a router has redirected is to be forgotten', () => {
+    const world = worldWith();
+    const { guest } = vmOf(world, 'web');
+    const { address } = vmOf(world, 'db').nics[0]!;
+    guest!.resolved = [{ to: address, dev: 'eth0', metric: 0 }];
+    expect(said(world, 'web', 'db')).toBe('yes');
+    guest!.resolved = [{ to: address, via: '10.1.0.1', dev: 'eth0', metric: 0 }];
+    expect(said(world, 'web', 'db')).toBe('no: route web | skerry exec web -- ip route flush cache');
+    guest!.resolved = [{ to: '198.51.100.7', via: '10.1.0.1', dev: 'eth0', metric: 0 }];
+    expect(said(world, 'web', '198.51.100.7')).toBe('yes');
+  });
+
   test('is taken to be there in a guest that can not be asked', () => {
     const world = routed((web) => (web.guest = undefined));
     expect(said(world, 'web', far)).toMatch(/^no: router db /);

@@ -1,7 +1,7 @@
 import { SkerryError } from '@skerry/api';
 import { describe, expect, test } from 'vitest';
 import { explain } from '../../src/networks/explain-plan.ts';
-import { GUEST_ARGV, parseGuest } from '../../src/networks/explain-guest-plan.ts';
+import { guestArgv, parseGuest } from '../../src/networks/explain-guest-plan.ts';
 import { judged, missedFault } from './explain-rounds.ts';
 import { addVm, arrives, random, type World, worldOf } from './explain-world.ts';
 
@@ -107,7 +107,9 @@ describe('beyond VMs', () => {
 });
 
 test('what a guest says is read, and what makes no sense is left out', () => {
-  expect(GUEST_ARGV[0]).toBe('sh');
+  const [shell, , script] = guestArgv(['10.0.0.9', 'fd00::9']);
+  expect(shell).toBe('sh');
+  expect(script).toMatch(/\nip route get 10\.0\.0\.9 .*\nip -6 route get fd00::9 /);
   const guest = parseGuest(`== interfaces
 eth0 02:96:7c:dc:eb:41 0x1003
 eth1 02:96:7c:dc:eb:42 0x1002
@@ -156,6 +158,12 @@ fd000052000000000000000000000000 40 00000000000000000000000000000000 00 00000000
 1
 == forwarding6
 0
+== resolved
+10.71.2.10 via 10.71.1.1 dev eth0  src 10.71.1.11 
+10.71.1.1 dev eth0 src 10.71.1.11 uid 0 
+    cache <redirected> expires 290sec 
+fd00:71:0::1 from :: dev eth0 proto kernel src fd00:71::57 metric 256 pref medium
+local 10.71.1.11 dev lo  src 10.71.1.11 
 `);
   expect(guest).toEqual({
     interfaces: [
@@ -178,6 +186,11 @@ fd000052000000000000000000000000 40 00000000000000000000000000000000 00 00000000
       { to: 'fd00:51::/64', dev: 'eth0', metric: 1024, via: 'fd00:50::9' },
       { to: 'fd00:52::/64', dev: 'lo', metric: 1024, isRefused: true },
     ],
+    resolved: [
+      { to: '10.71.2.10', via: '10.71.1.1', dev: 'eth0', metric: 0 },
+      { to: '10.71.1.1', dev: 'eth0', metric: 0 },
+      { to: 'fd00:71::1', dev: 'eth0', metric: 0 },
+    ],
     listening: [
       { protocol: 'tcp', address: '127.0.0.1', port: 5432 },
       { protocol: 'tcp', address: '::', port: 80 },
@@ -187,6 +200,6 @@ fd000052000000000000000000000000 40 00000000000000000000000000000000 00 00000000
     forwarding: true,
     forwarding6: false,
   });
-  const nothing = { interfaces: [], routes: [], listening: [], forwarding: false, forwarding6: false };
+  const nothing = { interfaces: [], routes: [], resolved: [], listening: [], forwarding: false, forwarding6: false };
   expect(parseGuest('anything\n== routes')).toEqual(nothing);
 });
