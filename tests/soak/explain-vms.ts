@@ -69,8 +69,7 @@ async function oneFault(world: ExplainWorld, pick: (below: number) => number): P
   if (await world.connects(way)) problems.push('it breaks nothing');
   const { reachable, cause } = await world.explains(way);
   const isNamed = reachable === 'no' && cause?.kind === broken.kind && cause.at === broken.at;
-  const said = `${cause?.kind ?? reachable} ${cause?.at ?? ''}`;
-  if (!isNamed) problems.push(`it is ${broken.kind} ${broken.at}: ${JSON.stringify(cause)}`);
+  const said = `${cause?.kind ?? reachable} ${cause?.at ?? ''}${isNamed ? '' : ` (it is ${broken.kind} ${broken.at}): ${cause?.message}`}`;
   const { isYes, typed, left } = await follow(world, way);
   if (isYes && !(await world.isOpen(way)))
     problems.push(`after what it said (${typed.join('; ')}) it says yes, and nothing arrives`);
