@@ -44,6 +44,7 @@ export async function makeSurroundings(): Promise<Surroundings> {
       'link set down0 up',
       // The world tries to get at guests.
       `route add 10.213.0.0/16 via ${HOST_IP}`,
+      `route add 10.75.0.0/16 via ${HOST_IP}`,
       `route add fd00::/16 via ${HOST_IP6}`,
     ]);
     await batch(host, [

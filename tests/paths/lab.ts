@@ -16,6 +16,8 @@ interface NetworkWish {
   readonly name: string;
   readonly mode: Exclude<NetworkMode, 'bridged' | 'link'>;
   readonly datapath: 'user' | 'kernel';
+  /** Default: of the pool that all take theirs from. */
+  readonly subnet?: string;
 }
 
 const NETWORKS: readonly NetworkWish[] = [
@@ -24,7 +26,7 @@ const NETWORKS: readonly NetworkWish[] = [
   { name: 'alone-user', mode: 'isolated', datapath: 'user' },
   { name: 'alone-kernel', mode: 'isolated', datapath: 'kernel' },
   { name: 'host-user', mode: 'host-only', datapath: 'user' },
-  { name: 'host-kernel', mode: 'host-only', datapath: 'kernel' },
+  { name: 'host-kernel', mode: 'host-only', datapath: 'kernel', subnet: '10.75.0.0/24' },
   { name: 'over', mode: 'overlay', datapath: 'kernel' },
 ];
 /** A machine has room for four NICs: two pairs, of which the first one has a wire as well. */
@@ -68,9 +70,9 @@ export class PathLab implements AsyncDisposable {
     const surroundings = undo.use(await makeSurroundings());
     const host = undo.use(await startTestHost({ wrap: ['nsenter', `--net=${surroundings.host}`] }));
     const { client } = host;
-    for (const [index, { name, mode, datapath }] of NETWORKS.entries()) {
-      const vni = mode === 'overlay' ? { vni: 77 } : {};
-      await client.run('network.create', { body: { name, mode, datapath, ipv6: `fd00:7${index}::/64`, ...vni } });
+    for (const [index, wish] of NETWORKS.entries()) {
+      const vni = wish.mode === 'overlay' ? { vni: 77 } : {};
+      await client.run('network.create', { body: { ...wish, ipv6: `fd00:7${index}::/64`, ...vni } });
     }
     await Promise.all(
       Object.entries(VMS).map(([name, networks]) =>

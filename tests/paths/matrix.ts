@@ -72,7 +72,8 @@ export function isOpen(
       return protocol === 'icmp' || (network.mode === 'host-only' && isKernel);
     case 'world':
       if (network.mode !== 'nat') return false;
-      if (isSix) return isKernel;
+      // slirp has no ping of IPv6.
+      if (isSix) return isKernel || protocol !== 'icmp';
       // A ping of slirp's needs that users may ping (net.ipv4.ping_group_range).
       return protocol === 'icmp' && !isKernel ? undefined : true;
     default:

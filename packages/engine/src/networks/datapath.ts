@@ -8,9 +8,14 @@ export interface Datapath {
   /**
    * Makes it what these say, whole, whatever was there before; done once frames can pass. Networks without a VM in them
    * are given as well: which of them has to be there while nobody uses it, the datapath knows.
+   * @param others networks of the other one, which no way out of these may lead to
    * @throws SkerryError
    */
-  sync(networks: readonly PlannedNetwork[], vms: readonly PlannedVm[]): Promise<void>;
+  sync(
+    networks: readonly PlannedNetwork[],
+    vms: readonly PlannedVm[],
+    others?: readonly PlannedNetwork[],
+  ): Promise<void>;
   /** Takes away all that it has made: nothing is plugged in. */
   retire(): Promise<void>;
   /** What it enforces for a network, to be read by a person; absent: it can not say. @param vms all that are plugged in */

@@ -14,7 +14,8 @@ export class Datapaths implements Datapath {
       const own = networks.filter(({ datapath = 'user' }) => datapath === name);
       const ids = new Set(own.map(({ id }) => id));
       const isUsed = vms.some((vm) => vm.nics.some(({ networkId }) => ids.has(networkId)));
-      return isUsed ? part.sync(own, vms) : part.retire();
+      const others = networks.filter(({ id }) => !ids.has(id));
+      return isUsed ? part.sync(own, vms, others) : part.retire();
     });
   }
 

@@ -132,6 +132,13 @@ export function portId(vm: Pick<PlannedVm, 'id'>, index: number): string {
   return `${vm.id}/${index}`;
 }
 
+/** Where networks have their guests. A bridged one is a part of the world: its range is the LAN's. */
+export function rangesOf(networks: readonly PlannedNetwork[]): string[] {
+  return networks
+    .filter(({ mode }) => mode !== 'bridged')
+    .flatMap(({ subnet, ipv6 }) => (ipv6 === undefined ? [subnet] : [subnet, ipv6.subnet]));
+}
+
 /** The order of networks and VMs does not matter: the same state gives the same configuration. */
 export function switchConfig(
   networks: readonly PlannedNetwork[],
@@ -139,8 +146,7 @@ export function switchConfig(
   host: HostFacts,
 ): SwitchConfig {
   // slirp would look for other networks' guests on the host's default route: they are not there, but our packets would be.
-  const used = networks.flatMap(({ subnet, ipv6 }) => (ipv6 === undefined ? [subnet] : [subnet, ipv6.subnet]));
-  const ours = [SUBNET_POOL, LINK_POOL, ...used];
+  const ours = [SUBNET_POOL, LINK_POOL, ...rangesOf(networks)];
   const addresses = [...new Set([...host.addresses, ...ours])].sort();
   const ordered = vms.toSorted(byId);
   return {

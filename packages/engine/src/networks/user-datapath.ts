@@ -1,7 +1,7 @@
 import type { Datapath } from './datapath.ts';
 import type { EgressService } from './egress.ts';
 import { readHostNetwork } from './host-facts.ts';
-import { switchConfig, type PlannedNetwork, type PlannedVm } from './plan.ts';
+import { rangesOf, switchConfig, type PlannedNetwork, type PlannedVm } from './plan.ts';
 import { rulesetText } from './ruleset-plan.ts';
 import type { SwitchService } from './switch-service.ts';
 
@@ -15,14 +15,21 @@ export class UserDatapath implements Datapath {
     this.#egress = egress;
   }
 
-  async sync(all: readonly PlannedNetwork[], vms: readonly PlannedVm[]): Promise<void> {
+  async sync(
+    all: readonly PlannedNetwork[],
+    vms: readonly PlannedVm[],
+    others: readonly PlannedNetwork[] = [],
+  ): Promise<void> {
     const used = new Set(vms.flatMap((vm) => vm.nics.map((nic) => nic.networkId)));
     const networks = all.filter((network) => used.has(network.id));
     const leadingOut = networks.filter((network) => network.mode === 'nat');
     const withWayOut = networks.map((network) =>
       network.mode === 'nat' ? { ...network, egressSocketPath: this.#egress.socketPath(network) } : network,
     );
-    await this.#switches.sync(switchConfig(withWayOut, vms, await readHostNetwork()));
+    const host = await readHostNetwork();
+    // slirp speaks for the host, which has a way to bridges of its own.
+    const addresses = [...host.addresses, ...rangesOf(others)];
+    await this.#switches.sync(switchConfig(withWayOut, vms, { ...host, addresses }));
     await this.#egress.sync(leadingOut);
   }
 

@@ -1,6 +1,7 @@
 import { parseSwitchConfig } from '@skerry/switch';
 import { expect, test } from 'vitest';
 import { withOthers } from '../../src/networks/names-plan.ts';
+import { rangesOf } from '../../src/networks/plan.ts';
 import {
   egressArgv,
   parseResolvers,
@@ -145,6 +146,12 @@ test("an address of IPv6 is a port's own as well, and a NIC may have none at all
   ]);
   expect(config.segments[0]!.ipv6).toEqual(six.ipv6);
   expect(parseSwitchConfig(JSON.parse(JSON.stringify(config)))).toEqual(config);
+});
+
+test('a way out leads to no network, but to the LAN that a bridged one is a part of', () => {
+  const six = { ...back, ipv6: { subnet: 'fd00:50::/64', gateway: 'fd00:50::1' } };
+  const lan = { ...front, mode: 'bridged' as const, subnet: '192.168.1.0/24' };
+  expect(rangesOf([six, lan])).toEqual([back.subnet, 'fd00:50::/64']);
 });
 
 test('the order in which things are listed changes nothing', () => {
