@@ -156,10 +156,6 @@ function guestInput({ networks }: PlannedPlace): NftChain {
   };
 }
 
-/**
- * @param guards nothing else may pass: the host became a router for our sake alone
- * @param bridged bridges to the LAN: their own frames come here, too, where somebody set bridge-nf-call-iptables
- */
 function forwardChains({ networks, netns }: PlannedPlace, tag: string, passing: Passing): NftChain[] {
   const withAcl = networks.filter(({ network }) => hasAcl(network));
   const acl = (which: 'iifname' | 'oifname'): string[] =>
