@@ -84,7 +84,7 @@ function wayOutLines({ egress, hostAddresses, upstreamDns, kind }: Segment): str
   if (kind === 'link') return [];
   if (egress === undefined) return ['none: names of the outside are refused, packets to it are dropped'];
   return [
-    `through this host, but never to ${hostAddresses.join(', ')}`,
+    `through this host, but never to ${hostAddresses.join(', ')}, nor to another network of VMs`,
     `names of the outside: ${upstreamDns.length === 0 ? 'refused' : upstreamDns.join(', ')}`,
   ];
 }

@@ -309,7 +309,7 @@ rules, the first that fits decides
   deny all else
 
 way out
-  through this host, but never to 192.0.2.1
+  through this host, but never to 192.0.2.1, nor to another network of VMs
   names of the outside: 192.0.2.53
 
 forwards
