@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { startTestHost, type TestHost } from '@skerry/testkit';
 import { castOf, ELSEWHERE, makeNetworks, nicOf, otherOf, VMS, WALLED_VLAN, type Ground } from './ground.ts';
+import { makeLan } from './lan.ts';
 import { buildStation, Station } from './station.ts';
 import { arePossible, makeSurroundings, type Surroundings } from './surroundings.ts';
 import type { Stage } from './trial.ts';
@@ -9,6 +10,8 @@ import type { Stage } from './trial.ts';
 
 const MEMORY_MIB = 64;
 const PROGRAM = '/bin/station';
+/** Who is on the LAN unasked. */
+const NEIGHBOUR = 'neighbour';
 
 export class Lab implements AsyncDisposable {
   readonly host: TestHost;
@@ -36,6 +39,8 @@ export class Lab implements AsyncDisposable {
   static async make(grounds: readonly Ground[], who: readonly string[] = [...VMS, ELSEWHERE]): Promise<Lab> {
     await using undo = new AsyncDisposableStack();
     const surroundings = arePossible() ? undo.use(await makeSurroundings()) : undefined;
+    const hasLan = grounds.some(({ mode }) => mode === 'bridged');
+    const lan = surroundings !== undefined && hasLan ? undo.use(await makeLan(surroundings.host)) : undefined;
     const wrap = surroundings === undefined ? [] : ['nsenter', `--net=${surroundings.host}`];
     const host = undo.use(await startTestHost({ wrap }));
     const { client } = host;
@@ -45,7 +50,7 @@ export class Lab implements AsyncDisposable {
     const create = (name: string, networks: readonly string[]) =>
       client.run('vm.create', { body: { name, memoryMib: MEMORY_MIB, networks: [...networks] } });
     await Promise.all([...VMS.map((name) => create(name, names)), create(ELSEWHERE, otherNames)]);
-    for (const ground of grounds) {
+    for (const ground of grounds.filter(({ mode }) => mode !== 'bridged')) {
       const params = { vm: 'walled', nic: nicOf(grounds, ground) };
       await client.run('vm.nic.set', { params, body: { vlan: WALLED_VLAN } });
     }
@@ -64,6 +69,7 @@ export class Lab implements AsyncDisposable {
     if (surroundings !== undefined) {
       stations.push(undo.use(await Station.inNamespace('world', surroundings.world, program)));
     }
+    if (lan !== undefined) stations.push(undo.use(await Station.inNamespace(NEIGHBOUR, lan.netns, program)));
     return new Lab(host, surroundings, grounds, stations, undo.move());
   }
 
@@ -76,7 +82,7 @@ export class Lab implements AsyncDisposable {
       eve: eve!,
       victim: victim!,
       world,
-      walls: ['walled', ELSEWHERE, 'world'],
+      walls: [ELSEWHERE, 'world', ground.mode === 'bridged' ? [] : ['walled', NEIGHBOUR]].flat(),
       isBridge: ground.datapath === 'kernel',
       others: [...this.#stations.values()].filter((each) => each !== eve && each !== victim),
     };

@@ -45,6 +45,7 @@ export async function makeSurroundings(): Promise<Surroundings> {
       // The world tries to get at guests.
       `route add 10.213.0.0/16 via ${HOST_IP}`,
       `route add 10.75.0.0/16 via ${HOST_IP}`,
+      `route add 203.0.113.0/24 via ${HOST_IP}`,
       `route add fd00::/16 via ${HOST_IP6}`,
     ]);
     await batch(host, [

@@ -98,7 +98,11 @@ async function mark({ cast, eve, victim, nic }: Stage): Promise<(frame: Buffer) 
   ]);
   if (came.includes(false)) throw new Error(`nothing passes any more: victim ${came[0]}, gateway ${came[1]}`);
   // Nobody listens at that port of the victim, and its machine says so.
-  return (frame) => isOurs(frame) || isReply(frame) || (frame[23] === 1 && frame[34] === 3 && frame[35] === 3);
+  return (frame) =>
+    isOurs(frame) ||
+    isSame(frame, question) ||
+    isReply(frame) ||
+    (frame[23] === 1 && frame[34] === 3 && frame[35] === 3);
 }
 
 /** @returns whether they arrive where nothing is forbidden */

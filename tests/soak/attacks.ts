@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../../packages/engine/src/hosts/index.ts';
 import { attacks, type Attack } from '../../packages/switch/test/attacks.ts';
-import { BARE, KERNEL, USER, type Ground } from '../attacks/ground.ts';
+import { BARE, KERNEL, LAN, USER, type Ground } from '../attacks/ground.ts';
 import { Lab } from '../attacks/lab.ts';
+import { attacksOnLan } from '../attacks/lan.ts';
 import { arePossible } from '../attacks/surroundings.ts';
 import { isSame } from '../attacks/judge.ts';
 import { tryAttack, type Stage } from '../attacks/trial.ts';
@@ -13,7 +14,8 @@ import { told } from './evidence.ts';
  * anywhere; its frames arrive where nothing is forbidden (a wire between the two), and the same thing done rightly arrives.
  */
 
-export const GROUNDS: readonly Ground[] = [USER, KERNEL, BARE];
+/** A machine has room for four NICs. */
+const LABS: ReadonlyArray<readonly Ground[]> = [[USER, KERNEL, BARE], [LAN]];
 
 /** So many at least have to be what our rules alone keep from getting through. */
 const LEAST_WITHOUT_RULES = 40;
@@ -22,7 +24,8 @@ const WITHOUT_RULES_MS = 500;
 /** Drift is repaired in 5 s. */
 const REPAIR_MS = 5000;
 
-export function attacksOn({ hasAcl, datapath }: Ground, { cast }: Stage): Attack[] {
+export function attacksOn({ hasAcl, datapath, mode }: Ground, { cast }: Stage): Attack[] {
+  if (mode === 'bridged') return attacksOnLan(attacks(cast), cast);
   return attacks(cast).filter(
     ({ reason, harmless = false }) => (reason !== 'acl' || hasAcl) && !(harmless && datapath === 'kernel'),
   );
@@ -59,6 +62,26 @@ async function rulesAreBack(lab: Lab): Promise<void> {
   throw new Error(`the rules are not back after ${REPAIR_MS} ms`);
 }
 
+/** @returns how many of how many have problems */
+async function attackOn(lab: Lab, ground: Ground, say: (line: string) => void) {
+  const stage = await lab.stage(ground);
+  say(`${ground.name}: ${ground.mode}, ${ground.datapath} datapath${ground.hasAcl ? ', with an access list' : ''}`);
+  const all = attacksOn(ground, stage);
+  let failed = 0;
+  for (const attack of all) {
+    const problems = await tryAttack(stage, attack);
+    if (problems.length > 0) failed += 1;
+    say(`  ${problems.length === 0 ? 'ok  ' : 'FAIL'} ${attack.name} (${attack.reason})`);
+    for (const problem of problems) say(`       ${problem}`);
+  }
+  if (ground.datapath === 'kernel') {
+    const reached = await withoutRules(lab, stage, all);
+    say(`  without the rules ${reached.length} of them get through: ${reached.join(', ')}`);
+    if (reached.length < LEAST_WITHOUT_RULES) failed += 1;
+  }
+  return { done: all.length, failed };
+}
+
 /** @returns whether all was well */
 export async function soakAttacks(say: (line: string) => void): Promise<boolean> {
   const startedAt = Date.now();
@@ -68,22 +91,12 @@ export async function soakAttacks(say: (line: string) => void): Promise<boolean>
     return false;
   }
   try {
-    await using lab = await Lab.make(GROUNDS);
-    for (const ground of GROUNDS) {
-      const stage = await lab.stage(ground);
-      say(`${ground.name}: ${ground.datapath} datapath${ground.hasAcl ? ', with an access list' : ''}`);
-      const all = attacksOn(ground, stage);
-      for (const attack of all) {
-        const problems = await tryAttack(stage, attack);
-        done += 1;
-        if (problems.length > 0) failed += 1;
-        say(`  ${problems.length === 0 ? 'ok  ' : 'FAIL'} ${attack.name} (${attack.reason})`);
-        for (const problem of problems) say(`       ${problem}`);
-      }
-      if (ground.datapath === 'kernel') {
-        const reached = await withoutRules(lab, stage, all);
-        say(`  without the rules ${reached.length} of them get through: ${reached.join(', ')}`);
-        if (reached.length < LEAST_WITHOUT_RULES) failed += 1;
+    for (const grounds of LABS) {
+      await using lab = await Lab.make(grounds);
+      for (const ground of grounds) {
+        const result = await attackOn(lab, ground, say);
+        done += result.done;
+        failed += result.failed;
       }
     }
   } catch (error) {

@@ -123,6 +123,9 @@ function ofEthernet({ eve, victim, friend, walled, gateway }: Cast): Attack[] {
       claim(eve.address, { operation: 1, target: eve.address, to: EVERYBODY }),
     ),
     attack('a tag', 'vlan', tagged(honest, 20), honest),
+    // What most of a guest's packets are may pass by a shorter way.
+    attack('a tag before TCP', 'vlan', tagged(tcp(eve, victim), 20), tcp(eve, victim)),
+    attack("a friend's MAC before TCP", 'foreign-mac', tcp({ ...eve, mac: friend.mac }, victim), tcp(eve, victim)),
     attack('a priority tag', 'vlan', tagged(honest, 0x2000), honest),
     attack('two tags', 'vlan', tagged(tagged(honest, 20), 1), honest),
     attack("a provider's tag", 'other-protocol', tagged(honest, 20, 0x88a8), honest),
@@ -160,6 +163,12 @@ function ofIpv4({ eve, victim, friend, gateway, refusedPort }: Cast): Attack[] {
   return [
     attack("a friend's address", 'foreign-address', udp({ ...eve, address: friend.address }, victim), honest),
     attack("the gateway's address", 'foreign-address', udp({ ...eve, address: gateway.address }, victim), honest),
+    attack(
+      "a friend's address by TCP",
+      'foreign-address',
+      tcp({ ...eve, address: friend.address }, victim),
+      tcp(eve, victim),
+    ),
     attack('no address', 'foreign-address', udp({ ...eve, address: '0.0.0.0' }, victim), honest),
     attack('a DHCP server', 'rogue-dhcp', offer(67), discover, 'answer'),
     attack('a DHCP server at another port', 'rogue-dhcp', offer(1067), honest),

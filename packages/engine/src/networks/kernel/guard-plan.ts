@@ -46,6 +46,13 @@ export function guardTable(place: PlannedPlace, tag: string): NftTable {
         nics.filter((nic) => !unheard.has(nic)).map(({ tap, nic }) => `${quoted(tap)} . ${nic.mac} . ${nic.address}`),
       ),
       set(
+        'has_ipv6',
+        'ifname',
+        place.networks.flatMap((each) =>
+          each.network.ipv6 === undefined ? [] : each.nics.map(({ tap }) => quoted(tap)),
+        ),
+      ),
+      set(
         'addresses6',
         'ifname . ipv6_addr',
         nics.flatMap((nic) => addresses6Of(place, nic).map((address) => `${quoted(nic.tap)} . ${address}`)),
@@ -154,6 +161,8 @@ function protocolChains(place: PlannedPlace, nics: readonly PlacedNic[]): NftCha
     {
       name: 'guest6',
       rules: [
+        // Nor may a router: on a LAN there is somebody whom it would be heard by.
+        'iifname != @has_ipv6 drop',
         routers,
         ...rules6(nics.map((nic) => ({ nic, addresses: addresses6Of(place, nic) }))),
         'iifname . ip6 saddr != @addresses6 drop',
