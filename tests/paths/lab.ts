@@ -1,5 +1,6 @@
 import { startTestHost, type TestHost } from '@skerry/testkit';
 import type { NetworkMode } from '@skerry/api';
+import { LAN_HOST, LAN_RANGE, LAN_ROUTER, makeLan, PARENT } from '../attacks/lan.ts';
 import { HOST_IP, HOST_IP6, makeSurroundings, METADATA, WORLD_IP, WORLD_IP6 } from '../attacks/surroundings.ts';
 import { isOpen, targets, type Asker, type PathNetwork, type PathNic, type Target } from './matrix.ts';
 import { buildPaths, everyProtocol, proberInNamespace, proberInVm, type Prober, type Question } from './prober.ts';
@@ -32,7 +33,15 @@ const NETWORKS: readonly NetworkWish[] = [
 /** A machine has room for four NICs: two pairs, of which the first one has a wire as well. */
 const FIRST = ['nat-user', 'nat-kernel', 'over'];
 const SECOND = NETWORKS.map(({ name }) => name).filter((name) => !FIRST.includes(name));
-const VMS: Readonly<Record<string, readonly string[]>> = { a: FIRST, b: FIRST, c: SECOND, d: SECOND };
+const LAN = 'lan';
+const VMS: Readonly<Record<string, readonly string[]>> = {
+  a: FIRST,
+  b: FIRST,
+  c: SECOND,
+  d: SECOND,
+  e: [LAN],
+  f: [LAN],
+};
 const WIRE = `eth${FIRST.length}`;
 
 export interface PathReport {
@@ -59,7 +68,8 @@ export class PathLab implements AsyncDisposable {
     this.#networks = new Map(networks.map((network) => [network.name, network]));
     this.#nics = nics;
     this.#targets = targets(networks, nics, {
-      host: [HOST_IP, HOST_IP6],
+      host: [HOST_IP, HOST_IP6, LAN_HOST.address, LAN_HOST.address6],
+      lan: [LAN_ROUTER.address, LAN_ROUTER.address6],
       world: [WORLD_IP, WORLD_IP6],
       metadata: [METADATA],
     });
@@ -68,12 +78,15 @@ export class PathLab implements AsyncDisposable {
   static async make(): Promise<PathLab> {
     await using undo = new AsyncDisposableStack();
     const surroundings = undo.use(await makeSurroundings());
+    const lan = undo.use(await makeLan(surroundings.host));
     const host = undo.use(await startTestHost({ wrap: ['nsenter', `--net=${surroundings.host}`] }));
     const { client } = host;
     for (const [index, wish] of NETWORKS.entries()) {
       const vni = wish.mode === 'overlay' ? { vni: 77 } : {};
       await client.run('network.create', { body: { ...wish, ipv6: `fd00:7${index}::/64`, ...vni } });
     }
+    const bridged = { mode: 'bridged' as const, parent: PARENT, dhcpRange: LAN_RANGE, confirm: true };
+    await client.run('network.create', { body: { name: LAN, ...bridged } });
     await Promise.all(
       Object.entries(VMS).map(([name, networks]) =>
         client.run('vm.create', { body: { name, memoryMib: MEMORY_MIB, networks: [...networks] } }),
@@ -86,8 +99,8 @@ export class PathLab implements AsyncDisposable {
     const program = await buildPaths(host.dir);
     const probers = await Promise.all([
       ...names.map((vm) => proberInVm(client, vm, program)),
-      ...(['host', 'world'] as const).map(async (name) =>
-        undo.use(await proberInNamespace(name, surroundings[name], program)),
+      ...Object.entries({ host: surroundings.host, world: surroundings.world, lan: lan.netns }).map(
+        async ([name, netns]) => undo.use(await proberInNamespace(name, netns, program)),
       ),
     ]);
     for (const vm of names) await client.exec(vm, waysOut(vm, networks, nics));
@@ -135,7 +148,7 @@ export class PathLab implements AsyncDisposable {
   }
 
   #askersOf(name: string): Asker[] {
-    if (name === 'host' || name === 'world') return [{ kind: name }];
+    if (name === 'host' || name === 'world' || name === 'lan') return [{ kind: name }];
     return this.#nics
       .filter(({ vm }) => vm === name)
       .map(({ vm, nic, network }) => ({ kind: 'vm', vm, nic, network: this.#networks.get(network)! }));
@@ -145,7 +158,10 @@ export class PathLab implements AsyncDisposable {
 /** What is not next to it goes to the gateway, as to a router. */
 function questionsOf(asker: Asker, target: Target): Question[] {
   if (asker.kind !== 'vm') return everyProtocol(target.address);
-  const isNear = 'network' in target && target.network === asker.network.name;
+  const isNear =
+    asker.network.mode === 'bridged' && target.kind === 'lan'
+      ? true
+      : 'network' in target && target.network === asker.network.name;
   const mark = isNear ? {} : { mark: tableOf(asker.nic) };
   return everyProtocol(target.address, { nic: asker.nic, ...mark });
 }
@@ -159,7 +175,9 @@ function waysOut(name: string, networks: readonly PathNetwork[], nics: readonly 
   return nics
     .filter(({ vm }) => vm === name)
     .flatMap(({ nic, network }) => {
-      const gateways = networks.find((each) => each.name === network)?.gateways ?? [];
+      const found = networks.find((each) => each.name === network);
+      // On a LAN somebody takes the host for a router.
+      const gateways = found?.mode === 'bridged' ? [LAN_HOST.address] : (found?.gateways ?? []);
       const table = tableOf(nic);
       return (['-4', '-6'] as const).flatMap((family) => {
         const gateway = gateways.find((each) => each.includes(':') === (family === '-6'));
@@ -178,7 +196,8 @@ async function networksOf({ client }: TestHost): Promise<PathNetwork[]> {
     name,
     mode: spec.mode,
     datapath: status.datapath,
-    gateways: [status.gateway, status.ipv6?.gateway ?? ''].filter((address) => address !== ''),
+    gateways:
+      spec.mode === 'bridged' ? [] : [status.gateway, status.ipv6?.gateway ?? ''].filter((address) => address !== ''),
   }));
 }
 

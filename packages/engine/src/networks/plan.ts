@@ -139,15 +139,21 @@ export function rangesOf(networks: readonly PlannedNetwork[]): string[] {
     .flatMap(({ subnet, ipv6 }) => (ipv6 === undefined ? [subnet] : [subnet, ipv6.subnet]));
 }
 
+/**
+ * Where no way out leads to: whoever may reach a guest there needs none, and one that is not running is not looked for on the
+ * host's default route. Ranges may lie in each other.
+ */
+export function closedRanges(networks: readonly PlannedNetwork[]): string[] {
+  return [SUBNET_POOL, LINK_POOL, ...rangesOf(networks)];
+}
+
 /** The order of networks and VMs does not matter: the same state gives the same configuration. */
 export function switchConfig(
   networks: readonly PlannedNetwork[],
   vms: readonly PlannedVm[],
   host: HostFacts,
 ): SwitchConfig {
-  // slirp would look for other networks' guests on the host's default route: they are not there, but our packets would be.
-  const ours = [SUBNET_POOL, LINK_POOL, ...rangesOf(networks)];
-  const addresses = [...new Set([...host.addresses, ...ours])].sort();
+  const addresses = [...new Set([...host.addresses, ...closedRanges(networks)])].sort();
   const ordered = vms.toSorted(byId);
   return {
     version: 1,

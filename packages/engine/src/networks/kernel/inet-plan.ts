@@ -1,8 +1,10 @@
 import type { NetworkForward, NetworkMode } from '@skerry/api';
+import { isIn, prefixOf } from '../explain-address-model.ts';
 import { aclChain, aclName, hasAcl } from './acl-plan.ts';
 import { PASSES_NOTHING, type Passing } from './forwarding-plan.ts';
+import type { KernelHost } from './kernel-model.ts';
 import type { NicPlace, PlannedPlace } from './places-plan.ts';
-import { ANY_PREFIX, bridgePrefix, tableName } from './names-model.ts';
+import { ANY_PREFIX, bridgePrefix, tableName, UPLINK_PREFIX } from './names-model.ts';
 import { quoted, type NftChain, type NftSet, type NftTable } from './nft-model.ts';
 import { viewChain, viewInput, viewSets, viewsOf } from './views-plan.ts';
 
@@ -20,7 +22,7 @@ const METADATA6 = ['fd00:ec2::254'];
 /** ICMPv6 that a host and its neighbours can't do without (RFC 4890): neighbour discovery, and who listens to which group. */
 const NEIGHBOUR = 'nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert';
 
-export function inetTable(whole: PlannedPlace, tag: string, passing: Passing): NftTable {
+export function inetTable(whole: PlannedPlace, { tag, passing, closed }: KernelHost): NftTable {
   const place = { ...whole, networks: whole.networks.filter(({ network }) => network.mode !== 'bridged') };
   const isHost = place.netns === undefined;
   const hasViews = place.networks.some((planned) => viewsOf(planned).length > 0);
@@ -31,7 +33,7 @@ export function inetTable(whole: PlannedPlace, tag: string, passing: Passing): N
     sets: [
       ...bridgeSets(place),
       ...(hasViews ? viewSets(place.networks) : []),
-      ...(isHost ? [...natSets(place), ...passingSets(passing)] : []),
+      ...(isHost ? [...natSets(place), ...closedSets(closed), ...passingSets(passing)] : []),
     ],
     chains: [
       ...acls,
@@ -99,6 +101,20 @@ function natSets({ networks }: PlannedPlace): NftSet[] {
     set('subnets6', 'ipv6_addr', subnets6, 'interval'),
     ...forwardMaps(networks),
   ];
+}
+
+function closedSets(ranges: readonly string[]): NftSet[] {
+  return [
+    set('closed', 'ipv4_addr', outermost(ranges.filter((range) => !range.includes(':'))), 'interval'),
+    set('closed6', 'ipv6_addr', outermost(ranges.filter((range) => range.includes(':'))), 'interval'),
+  ];
+}
+
+/** The kernel takes no range that lies in another of its set. */
+function outermost(ranges: readonly string[]): string[] {
+  const holds = (outer: string, range: string): boolean =>
+    prefixOf(outer) < prefixOf(range) && isIn(outer, range.replace(/\/.*/, ''));
+  return ranges.filter((range) => !ranges.some((each) => holds(each, range)));
 }
 
 /** Those of any address of the host, and those of one. */
@@ -169,6 +185,8 @@ function forwardChains({ networks, netns }: PlannedPlace, tag: string, passing: 
           'ip6 daddr @metadata6 reject with icmpx admin-prohibited',
           'iifname @leading_out ct status dnat accept',
           `oifname @bridges ${refuse}`,
+          `ip daddr @closed ${refuse}`,
+          `ip6 daddr @closed6 ${refuse}`,
           // A router of theirs may send what is not from here; nobody out there would know the way back.
           'iifname @leading_out ip saddr @subnets accept',
           'iifname @leading_out ip6 saddr @subnets6 accept',
@@ -188,6 +206,7 @@ function forwardChains({ networks, netns }: PlannedPlace, tag: string, passing: 
       name: 'to_guest',
       rules: ['ct state established,related accept', ...acl('oifname'), 'ct status dnat accept', refuse],
     },
+    ...(passing.interfaces.length > 0 || passing.ipv6 ? [TO_NOBODY] : []),
     {
       name: 'forward',
       hook: base('filter', 'forward', 0),
@@ -210,15 +229,22 @@ function passingSets({ interfaces, bridges }: Passing): NftSet[] {
   ];
 }
 
-/** What is neither from nor to a guest, ours or another instance's, goes no further than it did without us. */
+/**
+ * What is neither from nor to a guest, ours or another instance's, goes no further than it did without us. A LAN that guests are on
+ * is the host's own: what is led on to it by the host, or from it, is nobody's guest.
+ */
 function passingRules({ interfaces, ipv6, bridges }: Passing): string[] {
-  const any = quoted(`${ANY_PREFIX}*`);
   return [
     ...(bridges.length > 0 ? ['iifname . oifname @same_bridge accept'] : []),
-    ...(interfaces.length > 0 ? [`iifname @passing oifname != ${any} meta nfproto ipv4 drop`] : []),
-    ...(ipv6 ? [`iifname != ${any} oifname != ${any} meta nfproto ipv6 drop`] : []),
+    ...(interfaces.length > 0 ? ['iifname @passing meta nfproto ipv4 jump to_nobody'] : []),
+    ...(ipv6 ? [`iifname ${LAN} meta nfproto ipv6 jump to_nobody`] : []),
+    ...(ipv6 ? [`iifname != ${GUEST} meta nfproto ipv6 jump to_nobody`] : []),
   ];
 }
+
+/** Names of the latter begin like those of the former. */
+const [GUEST, LAN] = [quoted(`${ANY_PREFIX}*`), quoted(`${UPLINK_PREFIX}*`)];
+const TO_NOBODY: NftChain = { name: 'to_nobody', rules: [`oifname ${LAN} drop`, `oifname != ${GUEST} drop`] };
 
 function natChains(): NftChain[] {
   const forwards = [

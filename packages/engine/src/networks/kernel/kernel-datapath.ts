@@ -6,7 +6,7 @@ import type { JailHost } from '../../hypervisors/index.ts';
 import type { Datapath } from '../datapath.ts';
 import type { HostNetwork } from '../host-facts.ts';
 import { parseDnsmasqLeases, type GivenLease } from '../leases.ts';
-import type { PlannedNetwork, PlannedVm } from '../plan.ts';
+import { closedRanges, type PlannedNetwork, type PlannedVm } from '../plan.ts';
 import type { ActualPlace } from './actual-model.ts';
 import { diff, isNothing, type Steps } from './diff-plan.ts';
 import { DnsService } from './dns-service.ts';
@@ -84,7 +84,11 @@ export class KernelDatapath implements Datapath {
     this.#leases = new QueueLeases(this.#dir, jail);
   }
 
-  sync(networks: readonly PlannedNetwork[], vms: readonly PlannedVm[]): Promise<void> {
+  sync(
+    networks: readonly PlannedNetwork[],
+    vms: readonly PlannedVm[],
+    others: readonly PlannedNetwork[] = [],
+  ): Promise<void> {
     return this.#inTurn(async () => {
       const used = new Set(vms.flatMap((vm) => vm.nics.map((nic) => nic.networkId)));
       const wanted = networks.filter((network) => used.has(network.id));
@@ -95,7 +99,7 @@ export class KernelDatapath implements Datapath {
       assertNicsSupported(wanted, vms, support);
       await mkdir(this.#dir, { recursive: true, mode: 0o700 });
       if (!wanted.some(({ mode }) => leadsOut(mode))) await this.#router.restore();
-      this.#wish = { networks: wanted, vms, host: await this.#host(wanted) };
+      this.#wish = { networks: wanted, vms, host: await this.#host(wanted, [...networks, ...others]) };
       await this.#bringAbout();
       this.#watch();
     });
@@ -111,7 +115,7 @@ export class KernelDatapath implements Datapath {
 
   /** As nft(8) writes it: of this network alone, which shares its tables with others. */
   async ruleset(network: PlannedNetwork, vms: readonly PlannedVm[]): Promise<string> {
-    const { places } = kernelPlan([network], vms, await this.#host([network]));
+    const { places } = kernelPlan([network], vms, await this.#host([network], [network]));
     return places.flatMap(({ tables }) => tables.map((table) => tableText(table))).join('\n');
   }
 
@@ -136,7 +140,8 @@ export class KernelDatapath implements Datapath {
     return lackBy(await readForeignFilters(this.#tag, bridgeName(this.#tag, id)));
   }
 
-  async #host(networks: readonly PlannedNetwork[]): Promise<KernelHost> {
+  /** @param all of this host, on whatever datapath */
+  async #host(networks: readonly PlannedNetwork[], all: readonly PlannedNetwork[]): Promise<KernelHost> {
     const { hostNetwork, support } = this.#options;
     const { resolvers, leadsOut6 = false } = await hostNetwork();
     const { vlanFiltering, netemSeed } = await support();
@@ -145,6 +150,7 @@ export class KernelDatapath implements Datapath {
       resolvers,
       leadsOut6,
       passing: await this.#passing(networks),
+      closed: closedRanges(all),
       vlanFiltering,
       netemSeed,
     };

@@ -13,6 +13,8 @@ export interface KernelHost {
   readonly resolvers: readonly string[];
   /** What it passes on since we have made it, and what therefore is to be kept from passing. */
   readonly passing: Passing;
+  /** Where guests are, of whatever network: nobody is led out to there. See `closedRanges`. */
+  readonly closed: readonly string[];
   readonly vlanFiltering: boolean;
   /** It has a default route of IPv6, so guests can be led out by it. */
   readonly leadsOut6: boolean;

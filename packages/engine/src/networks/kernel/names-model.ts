@@ -52,8 +52,11 @@ export function bridgeName(tag: string, networkId: string, vlan?: number): strin
  * not named as what goes when nobody needs it.
  */
 export function uplinkName(networkId: string): string {
-  return `skerry-${hash(networkId)}`;
+  return `${UPLINK_PREFIX}${hash(networkId)}`;
 }
+
+/** Of all instances. */
+export const UPLINK_PREFIX = 'skerry-';
 
 /** A tunnel is of one family for as long as it is there. */
 export function vxlanName(tag: string, { id, peers = [] }: Pick<PlannedNetwork, 'id' | 'peers'>): string {

@@ -45,10 +45,10 @@ export function kernelPlan(
 }
 
 /** Where a guest is the LAN's, what passes is the LAN's business; whom it speaks for is ours. */
-function tablesOf(place: PlannedPlace, { tag, passing }: KernelHost): NftTable[] {
+function tablesOf(place: PlannedPlace, host: KernelHost): NftTable[] {
   if (place.networks.length === 0) return [];
   const isOurs = place.networks.some(({ network }) => network.mode !== 'bridged');
-  return [guardTable(place, tag), ...(isOurs ? [inetTable(place, tag, passing)] : [])];
+  return [guardTable(place, host.tag), ...(isOurs ? [inetTable(place, host)] : [])];
 }
 
 function linksOf(planned: NicPlace, host: KernelHost): Link[] {

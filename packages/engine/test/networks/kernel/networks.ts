@@ -9,6 +9,7 @@ export const HOST: KernelHost = {
   tag: 'main',
   resolvers: ['192.0.2.53'],
   passing: PASSES_NOTHING,
+  closed: [],
   vlanFiltering: false,
   leadsOut6: true,
   netemSeed: false,

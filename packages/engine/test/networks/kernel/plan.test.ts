@@ -38,6 +38,11 @@ const CASES: Readonly<Record<string, Case>> = {
     vms: [vmOf('web', [nicOf(0, 10)])],
     host: { passing: { interfaces: ['eth0', 'wlan0'], ipv6: false, bridges: [] }, tag: '3f0a' },
   },
+  'nat-beside-networks-that-nobody-uses': {
+    networks: [networkOf(0, 'nat')],
+    vms: [vmOf('web', [nicOf(0, 10)])],
+    host: { closed: ['10.213.0.0/16', '10.214.0.0/16', '10.213.0.0/24', '10.75.0.0/24', 'fd00:51::/64'] },
+  },
   'nat-with-ipv6': {
     networks: [networkOf(0, 'nat', { ipv6: IPV6, domain: undefined })],
     vms: [vmOf('web', [nicOf(0, 10, { address6: 'fd00:50::a' })])],
