@@ -109,6 +109,8 @@ function decideIpv4(
     destinationPort = readUint16(buffer, at + headerBytes + 2);
     // Clients look at the port that it goes to only.
     if (destinationPort === DHCP_CLIENT_PORT) return ROGUE_DHCP;
+    if (destinationPort === DHCP_SERVER_PORT && !port.router && !isOwnRequest(port, buffer, at, headerBytes, end))
+      return ROGUE_DHCP;
   }
   if (protocol === PROTOCOL_ICMP && !port.router && isRouting(buffer, at, headerBytes)) return ROGUE_ROUTER;
   const source = readUint32(buffer, at + 12);
@@ -131,6 +133,13 @@ function decideIpv4(
   // Answers would not find the way: slirp asks for the address, and a router has one (it can masquerade).
   if (!own) return FOREIGN_ADDRESS;
   return table.egress ? VERDICT.egress : ISOLATED;
+}
+
+/** Of DHCP, whole: a server knows a client by the MAC inside (RFC 2131 section 2, `chaddr`), and would take another's address back. */
+function isOwnRequest(port: PortEntry, buffer: Buffer, at: number, headerBytes: number, end: number): boolean {
+  const client = at + headerBytes + 8 + 28;
+  const isPiece = (readUint16(buffer, at + 6) & 0x3fff) !== 0;
+  return !isPiece && client + 6 <= end && readMac(buffer, client) === port.mac;
 }
 
 /** Redirects (RFC 792) and announcements of routers (RFC 1256): they change where others send. */

@@ -21,7 +21,7 @@ import {
   withHeaders,
   type Station6,
 } from './frames6.ts';
-import { arp, ends, mac, udp } from './support.ts';
+import { arp, dhcp, ends, mac, udp } from './support.ts';
 
 /**
  * What a hostile guest sends, as frames, each with a control: the same thing done rightly, which has to pass. Of no particular
@@ -146,11 +146,13 @@ function ofEthernet({ eve, victim, friend, walled, gateway }: Cast): Attack[] {
 
 function ofIpv4({ eve, victim, friend, gateway, refusedPort }: Cast): Attack[] {
   const honest = udp(eve, victim);
-  const discover = udp(
-    { ...eve, address: '0.0.0.0' },
-    { mac: EVERYBODY, address: '255.255.255.255' },
-    { sourcePort: 68, port: 67, payload: dhcp(eve, 1) },
-  );
+  const asked = (payload: Buffer) =>
+    udp(
+      { ...eve, address: '0.0.0.0' },
+      { mac: EVERYBODY, address: '255.255.255.255' },
+      { sourcePort: 68, port: 67, payload },
+    );
+  const discover = asked(dhcp(eve, 1));
   const offer = (sourcePort: number) => udp(eve, victim, { sourcePort, port: 68, payload: dhcp(eve, 2) });
   const optioned = (...bytes: number[]) => withIpOptions(honest, Buffer.from(bytes));
   const long = ipv4Frame(ends(eve, victim), 6, Buffer.concat([tcp(eve, victim).subarray(34), Buffer.alloc(44)]));
@@ -171,6 +173,14 @@ function ofIpv4({ eve, victim, friend, gateway, refusedPort }: Cast): Attack[] {
     ),
     attack('no address', 'foreign-address', udp({ ...eve, address: '0.0.0.0' }, victim), honest),
     attack('a DHCP server', 'rogue-dhcp', offer(67), discover, 'answer'),
+    attack("DHCP in a friend's name", 'rogue-dhcp', asked(dhcp(friend, 1)), discover, 'answer'),
+    attack(
+      "DHCP in a friend's name, in pieces",
+      'rogue-dhcp',
+      piece(asked(dhcp(friend, 1)), 0, 16, { more: true, id: 28 }),
+      discover,
+      'answer',
+    ),
     attack('a DHCP server at another port', 'rogue-dhcp', offer(1067), honest),
     attack('a DHCP server in pieces', 'rogue-dhcp', piece(offer(67), 0, 64, { more: true, id: 20 }), honest),
     attack('a loose source route', 'source-route', optioned(131, 7, 4, 10, 9, 9, 9, 0), optioned(148, 4, 0, 0)),
@@ -349,14 +359,4 @@ function ofNeighbours({ eve, victim, friend, gateway }: Cast): Attack[] {
       'answer',
     ),
   ];
-}
-
-/** A discover (1) of Eve, or an offer (2). */
-function dhcp(eve: Station, type: 1 | 2): Buffer {
-  const message = Buffer.alloc(300);
-  message.set([type, 1, 6]);
-  message.writeUIntBE(mac(eve.mac), 28, 6);
-  message.writeUInt32BE(0x6382_5363, 236);
-  message.set([53, 1, type, 255], 240);
-  return message;
 }

@@ -6,7 +6,7 @@ import { drop, dropIndex, VERDICT, type DropReason } from '../src/verdict.ts';
 import { ethernetFrame } from '../src/packets/ethernet.ts';
 import { compileSegment } from '../src/table.ts';
 import { withIpOptions } from './frames.ts';
-import { arp, DB, ends, GATEWAY_MAC, ip, mac, segment, segmentPort, udp, WEB } from './support.ts';
+import { arp, DB, dhcp, ends, GATEWAY_MAC, ip, mac, segment, segmentPort, udp, WEB } from './support.ts';
 import { ipv4Frame } from '../src/packets/ipv4.ts';
 
 const table = compileSegment(segment());
@@ -75,8 +75,13 @@ describe('spoofing', () => {
     expect(fromWeb(arp({ operation: 1, senderMac: WEB.mac, sender: '0.0.0.0', target: WEB.address }))).toBe(
       VERDICT.flood,
     );
-    const dhcp = udp({ ...WEB, address: '0.0.0.0' }, everyone, { sourcePort: 68, port: 67 });
-    expect(fromWeb(dhcp)).toBe(VERDICT.dhcp);
+    const ask = (payload: Buffer) =>
+      fromWeb(udp({ ...WEB, address: '0.0.0.0' }, everyone, { sourcePort: 68, port: 67, payload }));
+    expect(ask(dhcp(WEB, 1))).toBe(VERDICT.dhcp);
+    expect([ask(dhcp(DB, 1)), ask(Buffer.alloc(0)), ask(dhcp(WEB, 1).subarray(0, 33))]).toEqual(
+      Array(3).fill(drop('rogue-dhcp')),
+    );
+    expect(ask(dhcp(WEB, 1).subarray(0, 34))).toBe(VERDICT.dhcp);
   });
 });
 
@@ -144,7 +149,9 @@ describe('the gateway', () => {
     );
     expect(fromWeb(ipv4Frame(ends(WEB, outside('10.213.4.1')), 1, Buffer.alloc(8)))).toBe(VERDICT.icmp);
     expect(fromWeb(udp(WEB, outside('10.213.4.1'), { port: 53 }))).toBe(VERDICT.dns);
-    expect(fromWeb(udp(WEB, outside('10.213.4.1'), { sourcePort: 68, port: 67 }))).toBe(VERDICT.dhcp);
+    expect(fromWeb(udp(WEB, outside('10.213.4.1'), { sourcePort: 68, port: 67, payload: dhcp(WEB, 1) }))).toBe(
+      VERDICT.dhcp,
+    );
   });
 
   test.each([
@@ -206,7 +213,7 @@ describe('hostile frames', () => {
       port: 53,
       payload: Buffer.from('123401000001000000000000037765620000010001', 'hex'),
     }),
-    udp({ ...WEB, address: '0.0.0.0' }, everyone, { sourcePort: 68, port: 67, payload: Buffer.alloc(300, 1) }),
+    udp({ ...WEB, address: '0.0.0.0' }, everyone, { sourcePort: 68, port: 67, payload: dhcp(WEB, 1) }),
     ipv4Frame(ends(WEB, outside('10.213.4.1')), 1, Buffer.from([8, 0, 0xf7, 0xff, 0, 0, 0, 0])),
     arp({ operation: 1, senderMac: WEB.mac, sender: WEB.address, target: '10.213.4.1' }),
   ];

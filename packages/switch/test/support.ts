@@ -106,3 +106,14 @@ export function arp(options: {
     payload,
   );
 }
+
+/** A discover (1), whose answer everybody is to hear, or an offer (2). */
+export function dhcp({ mac: client }: { readonly mac: string }, type: 1 | 2): Buffer {
+  const message = Buffer.alloc(300);
+  message.set([type, 1, 6]);
+  message.writeUInt16BE(0x8000, 10);
+  message.writeUIntBE(mac(client), 28, 6);
+  message.writeUInt32BE(0x6382_5363, 236);
+  message.set([53, 1, type, 255], 240);
+  return message;
+}

@@ -8,7 +8,7 @@ import { compileSegment } from '../src/table.ts';
 import { compileTrunk, hears, isTaggedAt, NONE, tag, untag, UNTAGGED, vlanOnTrunk } from '../src/vlan.ts';
 import { tagged } from './frames.ts';
 import { neighbour } from './frames6.ts';
-import { arp, DB, GATEWAY_MAC, segment, segmentPort, udp, WEB } from './support.ts';
+import { arp, DB, dhcp, GATEWAY_MAC, segment, segmentPort, udp, WEB } from './support.ts';
 
 const ranges = fc
   .array(fc.tuple(fc.integer({ min: 1, max: 4094 }), fc.nat({ max: 2000 })), { maxLength: 5 })
@@ -118,7 +118,9 @@ describe('ports', () => {
     );
     expect(inVlan(udp(WEB, gateway, { port: 53 }))).toBe(drop('unanswered'));
     expect(inVlan(udp(WEB, { ...gateway, address: '198.51.100.1' }))).toBe(drop('unanswered'));
-    expect(inVlan(udp({ ...WEB, address: '0.0.0.0' }, nobody, { sourcePort: 68, port: 67 }))).toBe(VERDICT.flood);
+    expect(
+      inVlan(udp({ ...WEB, address: '0.0.0.0' }, nobody, { sourcePort: 68, port: 67, payload: dhcp(WEB, 1) })),
+    ).toBe(VERDICT.flood);
     expect(table.ports[0]!.lease).toBeUndefined();
     expect(table.names.size).toBe(0);
   });

@@ -4,7 +4,7 @@ import { hasAcl } from './acl-plan.ts';
 import { cutChains } from './cut-plan.ts';
 import { PIECES6, rules6 } from './guard6-plan.ts';
 import { tableName, tapPrefix, vxlanName } from './names-model.ts';
-import { quoted, type NftChain, type NftSet, type NftTable } from './nft-model.ts';
+import { hexMac, quoted, type NftChain, type NftSet, type NftTable } from './nft-model.ts';
 import type { PlacedNic, PlannedPlace } from './places-plan.ts';
 
 /**
@@ -136,8 +136,17 @@ function protocolChains(place: PlannedPlace, nics: readonly PlacedNic[]): NftCha
       ],
     },
     {
+      // Whole: a server knows a client by the MAC inside (RFC 2131 section 2, `chaddr`), and would take another's address back.
+      name: 'dhcp4',
+      rules: [
+        'ip frag-off & 0x3fff != 0 drop',
+        ...nics.map(({ tap, nic }) => `iifname ${quoted(tap)} @th,${8 * (8 + 28)},48 != ${hexMac(nic.mac)} drop`),
+      ],
+    },
+    {
       name: 'udp4',
       rules: [
+        'udp dport 67 jump dhcp4',
         'ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept',
         'udp sport 67 drop',
         // Clients look at the port that it goes to only.

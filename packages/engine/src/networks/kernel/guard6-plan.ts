@@ -1,5 +1,4 @@
-import { parseMac } from '@skerry/switch/address';
-import { quoted } from './nft-model.ts';
+import { hexMac, quoted } from './nft-model.ts';
 import type { NftChain } from './nft-model.ts';
 import type { PlacedNic } from './places-plan.ts';
 
@@ -67,7 +66,7 @@ function ownRules({ nic: { tap, nic }, addresses }: Own6): string[] {
   if (addresses.length === 0) return [];
   const from = `iifname ${quoted(tap)}`;
   const own = addresses.map(hex128).join(', ');
-  const mac = `0x${(parseMac(nic.mac) ?? 0).toString(16).padStart(12, '0')}`;
+  const mac = hexMac(nic.mac);
   // The sender's or the target's link-layer address: both are its own.
   const option = (types: string, byte: number): string =>
     `${from} icmpv6 type ${types} @th,${8 * byte},8 { 1, 2 } @th,${8 * (byte + 2)},48 != ${mac} drop`;

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { parseMac } from '@skerry/switch/address';
 
 /** A table of nftables as data, its text, and whether one that the kernel has is it. Pure. */
 
@@ -53,6 +54,11 @@ export function tableText(table: NftTable): string {
 function markOf(table: NftTable): string {
   const text = JSON.stringify([table.sets, table.chains]);
   return `chain is_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`;
+}
+
+/** As a number of 48 bits, for what is compared at an offset. */
+export function hexMac(mac: string): string {
+  return `0x${(parseMac(mac) ?? 0).toString(16).padStart(12, '0')}`;
 }
 
 /** The name of an interface, as nft takes it. */
