@@ -3,6 +3,7 @@ import type { Bridge, Ifb, KernelPlan, Link, Place, Tap, Vxlan } from './kernel-
 import { isInForce, removeTable, replaceTable } from './nft-model.ts';
 import { tableName, tapPrefix } from './names-model.ts';
 import { isQueue, queueLine, type Queue } from './queue-plan.ts';
+import { VXLAN_PORT } from './tunnels-plan.ts';
 import { isVlans, NEW_PORT, vlanLines } from './vlan-plan.ts';
 
 /**
@@ -76,7 +77,7 @@ function newTunnels(plan: KernelPlan, own: ActualPlace, find: Find): string[] {
       link.kind !== 'vxlan' || own.links.has(link.name) || there.links.has(link.name)
         ? []
         : [
-            `link add name ${link.name} type vxlan id ${link.vni} dstport 4789 nolearning${familyOf(link)}`,
+            `link add name ${link.name} type vxlan id ${link.vni} dstport ${VXLAN_PORT} nolearning${familyOf(link)}`,
             `link set dev ${link.name} netns ${netns}`,
           ],
     );

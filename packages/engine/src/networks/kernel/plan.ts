@@ -1,5 +1,4 @@
 import { gatewayMacOf } from '../addresses.ts';
-import { formatIpv6, parseIpv6 } from '../addresses6.ts';
 import { mtuOf } from '../mtu-plan.ts';
 import type { PlannedNetwork, PlannedNic, PlannedVm } from '../plan.ts';
 import { hasAcl } from './acl-plan.ts';
@@ -8,10 +7,11 @@ import { ownBridges } from './docker-plan.ts';
 import { guardTable } from './guard-plan.ts';
 import { inetTable, leadsOut } from './inet-plan.ts';
 import type { KernelHost, KernelPlan, Link, PortVlans, Tap } from './kernel-model.ts';
-import { ifbName, vxlanName } from './names-model.ts';
-import type { NftTable } from './nft-model.ts';
+import { ifbName, tableName, vxlanName } from './names-model.ts';
+import type { NftChain, NftTable } from './nft-model.ts';
 import { filtersVlans, placesOf, type NicPlace, type PlacedNic, type PlannedPlace } from './places-plan.ts';
 import { queueOf, type Queue } from './queue-plan.ts';
+import { peersOf, tunnelChain } from './tunnels-plan.ts';
 import { OWN_VLAN, portVlans } from './vlan-plan.ts';
 
 /** What the kernel is to hold for these networks. Pure: the same state gives the same plan, in whatever order it comes. */
@@ -29,7 +29,7 @@ export function kernelPlan(
     places: places.map((place) => ({
       netns: place.netns,
       links: place.networks.flatMap((each) => linksOf(each, host)),
-      tables: tablesOf(place, host),
+      tables: tablesOf(place, host, place.netns === undefined ? tunnelChain(networks) : undefined),
     })),
     relays: places.flatMap(({ networks: all }) =>
       all.flatMap(({ nics }) => nics.map(({ tap, nic }) => ({ tap, socketPath: nic.socketPath }))),
@@ -44,11 +44,17 @@ export function kernelPlan(
   };
 }
 
-/** Where a guest is the LAN's, what passes is the LAN's business; whom it speaks for is ours. */
-function tablesOf(place: PlannedPlace, host: KernelHost): NftTable[] {
-  if (place.networks.length === 0) return [];
+/** Where a guest is the LAN's, what passes is the LAN's business; whom it speaks for is ours. @param tunnels that end here */
+function tablesOf(place: PlannedPlace, host: KernelHost, tunnels: NftChain | undefined): NftTable[] {
   const isOurs = place.networks.some(({ network }) => network.mode !== 'bridged');
-  return [guardTable(place, host.tag), ...(isOurs ? [inetTable(place, host)] : [])];
+  const chains = tunnels === undefined ? [] : [tunnels];
+  const inet = isOurs
+    ? inetTable(place, host)
+    : { family: 'inet' as const, name: tableName(host.tag), sets: [], chains: [] };
+  return [
+    ...(place.networks.length > 0 ? [guardTable(place, host.tag)] : []),
+    ...(isOurs || chains.length > 0 ? [{ ...inet, chains: [...inet.chains, ...chains] }] : []),
+  ];
 }
 
 function linksOf(planned: NicPlace, host: KernelHost): Link[] {
@@ -81,18 +87,12 @@ function linksOf(planned: NicPlace, host: KernelHost): Link[] {
             master: bridge,
             mtu,
             vni: network.vni ?? 0,
-            // As ip(8) writes them.
-            peers: (network.peers ?? []).map(normalAddress).toSorted(),
+            peers: peersOf(network),
           },
         ]
       : []),
     ...nics.flatMap((nic) => nicLinks(planned, nic, host)),
   ];
-}
-
-function normalAddress(address: string): string {
-  const number = address.includes(':') ? parseIpv6(address) : undefined;
-  return number === undefined ? address : formatIpv6(number);
 }
 
 function nicLinks({ network }: NicPlace, { tap, bridge, nic, ...of }: PlacedNic, host: KernelHost): Link[] {

@@ -3,7 +3,8 @@ import { setTimeout } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { run } from '../../../src/hosts/index.ts';
 import { tagOf, tapName } from '../../../src/networks/kernel/index.ts';
-import { FakeHosts, ip, reaches, serve, throughputMbit } from './hosts.ts';
+import type { PlannedVm } from '../../../src/networks/index.ts';
+import { FakeHosts, ip, reaches, serve, throughputMbit, type Host } from './hosts.ts';
 import { arpAnswer, arpRequest, echoed, echoRequest, SocketMachine } from './socket-machine.ts';
 import { networkOf, nicOf, vmOf } from './networks.ts';
 
@@ -13,6 +14,12 @@ const possible = process.getuid?.() === 0;
 /** Each call of a guest is a process of its own, and each host some more. */
 const TIMEOUT_MS = 40_000;
 const WAIT = { timeout: 10_000 };
+
+/** Datagrams that nobody there listens for. */
+async function unwanted(netns: string): Promise<number> {
+  const { stdout } = await run(['ip', 'netns', 'exec', netns, 'cat', '/proc/net/snmp']);
+  return Number(/^Udp: \d+ (\d+)/m.exec(stdout)?.[1]);
+}
 
 test.skipIf(!possible)(
   'an overlay reaches the hosts that it is told of, and no other',
@@ -39,6 +46,40 @@ test.skipIf(!possible)(
     // It takes 20 bytes more of each packet (RFC 7348 section 5; 40 of IPv6 instead of 20), which guests are told.
     for (const guest of [webGuest, dbGuest]) await ip('-n', guest, 'link', 'set', 'eth0', 'mtu', '1430');
     expect(await throughputMbit(webGuest, '10.213.0.11')).toBeGreaterThan(20);
+    expect(await Promise.all([a, b].map((host) => host.end()))).toEqual([[], []]);
+  },
+  TIMEOUT_MS,
+);
+
+test.skipIf(!possible)(
+  'an overlay hears its peers, and nobody else',
+  async () => {
+    await using hosts = new FakeHosts();
+    const [a, b] = await Promise.all([hosts.host(), hosts.host()]);
+    await hosts.join(a, b, ['198.51.100.1', '198.51.100.2'], ['2001:db8::1', '2001:db8::2']);
+    const [web, db] = [vmOf('web', [nicOf(0, 10)]), vmOf('db', [nicOf(0, 11)])];
+    const [webGuest, dbGuest] = [await hosts.guest(a, web, 1430), await hosts.guest(b, db, 1430)];
+    await ip('-n', webGuest, 'neigh', 'add', '10.213.0.11', 'lladdr', db.nics[0]!.mac, 'dev', 'eth0');
+    /** Datagrams of twenty that get there: nobody listens. */
+    const heard = async (): Promise<number> => {
+      const before = await unwanted(dbGuest);
+      const send = `const s = require('node:dgram').createSocket('udp4');
+        for (let i = 0; i < 20; i += 1) s.send('hi', 9, '10.213.0.11'); setTimeout(() => process.exit(), 300);`;
+      await run(['ip', 'netns', 'exec', webGuest, process.execPath, '-e', send]);
+      return (await unwanted(dbGuest)) - before;
+    };
+    for (const [own, other, stranger] of [
+      ['198.51.100.1', '198.51.100.2', '198.51.100.9'],
+      ['2001:db8::1', '2001:DB8:0::2', '2001:db8::9'],
+    ]) {
+      const sync = (host: Host, vm: PlannedVm, peer: string) =>
+        host.sync({ networks: [networkOf(0, 'overlay', { vni: 77, peers: [peer] })], vms: [vm] });
+      await sync(a, web, other!);
+      await sync(b, db, stranger!);
+      expect(await heard()).toBe(0);
+      await sync(b, db, own!);
+      expect(await heard()).toBe(20);
+    }
     expect(await Promise.all([a, b].map((host) => host.end()))).toEqual([[], []]);
   },
   TIMEOUT_MS,
