@@ -335,17 +335,26 @@ test.skipIf(!possible)(
   },
 );
 
-test.skipIf(!possible)('a capture ends with its NIC, whose tap stays with the machine', async () => {
-  const { client } = host;
-  const running = async () => (await client.call('capture.list', {})).filter(({ state }) => state === 'running');
-  await client.call('capture.start', { params: { vm: 'web', nic: 'eth1' }, body: {} } as never);
-  expect(await running()).toHaveLength(1);
-  await client.run('vm.nic.remove', { params: { vm: 'web', nic: 'eth1' } });
-  expect(await running()).toEqual([]);
-  await client.run('vm.nic.add', { params: { vm: 'web' }, body: { network: 'back' } });
-  expect(await running()).toEqual([]);
-  expect(await host.leftovers()).toEqual([]);
-});
+test.skipIf(!possible)(
+  'a capture ends with its NIC, whose tap stays with the machine, and so do those who read it',
+  async () => {
+    const { client } = host;
+    const running = async () => (await client.call('capture.list', {})).filter(({ state }) => state === 'running');
+    const follow = { params: { vm: 'web', nic: 'eth1' }, query: { follow: true } } as const;
+    // As it comes, and from a file.
+    const early = await client.download('capture.read', follow);
+    await client.call('capture.start', { params: { vm: 'web', nic: 'eth1' }, body: {} } as never);
+    const late = await client.download('capture.read', follow);
+    const ended = Promise.all([early, late].map((reader) => once(reader.resume(), 'end')));
+    expect(await running()).toHaveLength(1);
+    await client.run('vm.nic.remove', { params: { vm: 'web', nic: 'eth1' } });
+    expect(await running()).toEqual([]);
+    await ended;
+    await client.run('vm.nic.add', { params: { vm: 'web' }, body: { network: 'back' } });
+    expect(await running()).toEqual([]);
+    expect(await host.leftovers()).toEqual([]);
+  },
+);
 
 test.skipIf(!possible)('nothing is left once nobody is plugged in', async () => {
   expect((await links()).length).toBeGreaterThan(0);

@@ -18,7 +18,7 @@ export function openNics(parts: NicParts) {
   const { listVms, verbs, onError, controller, captures, socketDir } = parts;
   const dirs = (id: string) => controller.dirs(id);
   const service = new CaptureService({ vms: listVms, verbs, captures, socketDir, dirs });
-  const nics = new NicService({ ...parts, endCapture: (nic) => service.end(nic) });
+  const nics = new NicService({ ...parts, endCapture: (nic) => service.leave(nic) });
   const links = new LinkService({ verbs, vms: listVms, nics, onError });
   return { nics, links, captures: service };
 }

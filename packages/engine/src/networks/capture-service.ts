@@ -27,6 +27,9 @@ const CONNECT_TIMEOUT_MS = 5000;
 export class CaptureService {
   readonly #ports: CapturePorts;
 
+  /** Connections of those who follow a NIC, by whose it is. */
+  readonly #readers = new Map<Socket, string>();
+
   constructor(ports: CapturePorts) {
     this.#ports = ports;
   }
@@ -55,7 +58,7 @@ export class CaptureService {
     }
     const path = this.#pathOf(vm, index);
     // One that failed stays in the switch's list until it is stopped.
-    if (running !== undefined) await this.end({ vmId: vm.id, index });
+    if (running !== undefined) await this.#end({ vmId: vm.id, index });
     await mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
     for (const file of generations(path)) await rm(file, { force: true });
     const nic = { vmId: vm.id, index, network };
@@ -65,7 +68,7 @@ export class CaptureService {
 
   /** What it kept stays. @throws SkerryError `not-found`: there is none */
   async stop(vm: Vm, index: number): Promise<CaptureInfo> {
-    await this.end({ vmId: vm.id, index });
+    await this.#end({ vmId: vm.id, index });
     const info = await this.#info(vm, index, new Map());
     if (info === undefined) throw noCapture(vm, index);
     return info;
@@ -104,7 +107,9 @@ export class CaptureService {
       const name = `${nameOf(vm, index)} ${id}`;
       const nic = { vmId: vm.id, index, network };
       await captures[network.status.datapath].start(nic, { socketPath, name });
-      return await connected;
+      const socket = await connected;
+      this.#readers.set(socket, captureName(nic));
+      return socket.once('close', () => this.#readers.delete(socket));
     } finally {
       // The connection goes on without the place where it was made.
       server.close();
@@ -118,10 +123,17 @@ export class CaptureService {
     return new Map([...some, ...others]);
   }
 
-  /** Of a NIC that goes, if there is one. Whoever does it: a NIC may have been plugged in somewhere else since. */
-  async end(nic: { readonly vmId: string; readonly index: number }): Promise<void> {
-    for (const port of Object.values(this.#ports.captures))
-      if ((await port.running()).has(captureName(nic))) await port.stop(nic);
+  /** If there is one. Whoever does it: a NIC may have been plugged in somewhere else since. */
+  async #end(nic: { readonly vmId: string; readonly index: number }): Promise<void> {
+    const name = captureName(nic);
+    for (const port of Object.values(this.#ports.captures)) if ((await port.running()).has(name)) await port.stop(nic);
+  }
+
+  /** Of a NIC that goes: whoever reads what passes there has come to the end as well. */
+  async leave(nic: { readonly vmId: string; readonly index: number }): Promise<void> {
+    await this.#end(nic);
+    // Whoever copies for it hangs up then.
+    for (const [socket, name] of this.#readers) if (name === captureName(nic)) socket.end();
   }
 
   async #info(vm: Vm, index: number, all: ReadonlyMap<string, RunningCapture>): Promise<CaptureInfo | undefined> {

@@ -46,7 +46,7 @@ export interface NicPorts {
   readonly networks: VmNetworks;
   readonly events: EventLog;
   readonly capabilities: () => DriverCapabilities;
-  /** Ends what is written of a NIC that goes: on a bridge its tap stays with the machine. */
+  /** Ends what is written of a NIC that goes, and what is read of it: on a bridge its tap stays with the machine. */
   readonly endCapture: (nic: { readonly vmId: string; readonly index: number }) => Promise<void>;
 }
 
