@@ -183,6 +183,7 @@ async function vlans(): Promise<void> {
     vmOf('one', [nicOf(3, 14, { vlan: 1 })]),
     vmOf('trunk', [nicOf(3, 15, { trunk: [{ from: 10, to: 20 }] })]),
     vmOf('plain2', [nicOf(3, 16)]),
+    vmOf('gate', [nicOf(3, 17, { trunk: [{ from: 10, to: 20 }] })], { role: 'router' }),
   ];
   for (const vm of vms(20)) await endOf(vm);
   // This VM itself is on the first subnet.
@@ -191,7 +192,7 @@ async function vlans(): Promise<void> {
   const { stdout } = await run(['ip', '-j', '-d', 'link', 'show', 'type', 'bridge']);
   const bridges = (JSON.parse(stdout) as BridgeLink[]).filter(({ ifname }) => ifname.startsWith(`sk${INSTANCE}`));
   const isFiltering = bridges[0]?.linkinfo.info_data.vlan_filtering === 1;
-  say(bridges.length === 1 && isFiltering, `7 NICs in 4 VLANs: ${bridges.length} bridge, which filters`);
+  say(bridges.length === 1 && isFiltering, `8 NICs in 4 VLANs: ${bridges.length} bridge, which filters`);
 
   const reach = async (from: string, last: number, is: boolean, what: string): Promise<void> => {
     const isReached = (await pinged(`end-${from}`, `10.213.3.${last}`, 3)).lost < 3;
@@ -207,6 +208,20 @@ async function vlans(): Promise<void> {
     await ip(...inside, 'address', 'add', `10.213.3.${last}/24`, 'dev', dev);
     await ip(...inside, 'link', 'set', dev, 'up');
   };
+  /** Both ends have their address behind a tag of their own, which the trunk's has one more before. */
+  const twice = async (outer: number, inner: number): Promise<void> => {
+    for (const [name, last, below] of [
+      ['trunk', 15, 'tagged'],
+      ['a', 10, 'eth0'],
+    ] as const) {
+      if (name === 'trunk') await tag(name, outer, 97);
+      const inside = ['-n', `end-${name}`];
+      await ip(...inside, 'link', 'add', 'link', below, 'name', 'inner', 'type', 'vlan', 'id', `${inner}`);
+      await ip(...inside, 'address', 'flush', 'dev', below);
+      await ip(...inside, 'address', 'add', `10.213.3.${last}/24`, 'dev', 'inner');
+      await ip(...inside, 'link', 'set', 'inner', 'up');
+    }
+  };
   await reach('a', 11, true, 'VLAN 10 from VLAN 10');
   await reach('a', 12, false, 'VLAN 20 from VLAN 10');
   await reach('a', 13, false, 'no VLAN from VLAN 10');
@@ -218,6 +233,23 @@ async function vlans(): Promise<void> {
   await tag('trunk', 10, 15);
   await reach('trunk', 10, true, 'VLAN 10 from a trunk of 10-20, with that tag');
   await reach('trunk', 12, false, 'VLAN 20 from a trunk, with the tag of 10');
+  await tag('trunk', 10, 99);
+  await reach('trunk', 10, false, 'VLAN 10 from a trunk, with an address that is not its own');
+  for (const [end, last, of] of [
+    ['trunk', 10, 'a'],
+    ['a', 99, 'trunk'],
+  ] as const) {
+    const { mac = '' } = vms(20).find(({ name }) => name === of)?.nics[0] ?? {};
+    const dev = end === 'trunk' ? 'tagged' : 'eth0';
+    await ip('-n', `end-${end}`, 'neigh', 'replace', `10.213.3.${last}`, 'lladdr', mac, 'dev', dev);
+  }
+  await reach('trunk', 10, false, 'the same, where nobody has to ask for MACs');
+  await tag('gate', 10, 98);
+  await reach('gate', 10, true, 'VLAN 10 from a trunk of a router, with an address that its NIC was not given');
+  await twice(10, 20);
+  await reach('trunk', 10, false, 'VLAN 10 from a trunk, with one more tag inside');
+  await ip('-n', 'end-a', 'link', 'del', 'inner');
+  await ip('-n', 'end-a', 'address', 'add', '10.213.3.10/24', 'dev', 'eth0');
   await tag('trunk', 20, 15);
   await reach('trunk', 12, true, 'VLAN 20 from a trunk, with that tag');
   await tag('trunk', 30, 15);

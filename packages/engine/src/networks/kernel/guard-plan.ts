@@ -60,6 +60,7 @@ export function guardTable(place: PlannedPlace, tag: string): NftTable {
     ],
     chains: [
       ...protocolChains(place, nics),
+      ...tagged(place),
       guest(place),
       {
         name: 'prerouting',
@@ -88,20 +89,16 @@ function set(name: string, type: string, elements: readonly string[]): NftSet {
 
 /** What every frame of a guest passes; each protocol has a chain of its own. */
 function guest(place: PlannedPlace): NftChain {
-  const trunks = (isBesideAcl: boolean): PlacedNic[] =>
-    place.networks
-      .filter(({ network }) => hasAcl(network) === isBesideAcl)
-      .flatMap((each) => each.nics.filter(({ nic }) => nic.trunk !== undefined));
   return {
     name: 'guest',
     rules: [
       // An access list does not see what has a tag: a network may have got its list later.
-      ...trunks(true).map(({ tap }) => `iifname ${quoted(tap)} drop`),
+      ...trunksOf(place, true).map(({ tap }) => `iifname ${quoted(tap)} drop`),
       'iifname . ether saddr != @macs drop',
       // A tag is taken off its frame before this: these are the VLANs that a NIC may name.
-      ...trunks(false).map(
+      ...trunksOf(place, false).map(
         ({ tap, nic }) =>
-          `iifname ${quoted(tap)} vlan id { ${(nic.trunk ?? []).map(({ from, to }) => `${from}-${to}`).join(', ')} } accept`,
+          `iifname ${quoted(tap)} vlan id { ${(nic.trunk ?? []).map(({ from, to }) => `${from}-${to}`).join(', ')} } goto tagged`,
       ),
       // What has a tag still is of neither.
       'ether type vmap { ip : goto guest4, ip6 : goto guest6, arp : goto guest_arp }',
@@ -110,6 +107,38 @@ function guest(place: PlannedPlace): NftChain {
   };
 }
 
+/**
+ * The same of what had a tag. `ether type` is that of the tag then, also where a rule has it unsaid (`arp`, `icmp`, `icmpv6`,
+ * `exthdr`): so those say `meta protocol`, which is what lies behind.
+ */
+function tagged(place: PlannedPlace): NftChain[] {
+  if (trunksOf(place, false).length === 0) return [];
+  return [
+    {
+      // It has addresses there that its NIC was not given.
+      name: 'tagged_arp',
+      rules: [
+        'iifname != @routers goto guest_arp',
+        ...ARP_OF_IP,
+        'meta protocol arp iifname . arp saddr ether != @macs drop',
+        'accept',
+      ],
+    },
+    {
+      name: 'tagged',
+      rules: ['meta protocol vmap { ip : goto guest4, ip6 : goto guest6, arp : goto tagged_arp }', 'drop'],
+    },
+  ];
+}
+
+function trunksOf(place: PlannedPlace, isBesideAcl: boolean): PlacedNic[] {
+  return place.networks
+    .filter(({ network }) => hasAcl(network) === isBesideAcl)
+    .flatMap((each) => each.nics.filter(({ nic }) => nic.trunk !== undefined));
+}
+
+const ARP_OF_IP = ['meta protocol arp arp htype != 1 drop', 'meta protocol arp arp ptype != ip drop'];
+
 function protocolChains(place: PlannedPlace, nics: readonly PlacedNic[]): NftChain[] {
   // It may send from any address, but nobody is made to believe that it is the network's own.
   const routers = 'iifname @routers accept';
@@ -117,12 +146,11 @@ function protocolChains(place: PlannedPlace, nics: readonly PlacedNic[]): NftCha
     {
       name: 'guest_arp',
       rules: [
-        'arp htype != 1 drop',
-        'arp ptype != ip drop',
-        'iifname . arp saddr ether != @macs drop',
+        ...ARP_OF_IP,
+        'meta protocol arp iifname . arp saddr ether != @macs drop',
         // Asking whether somebody has an address (RFC 5227).
-        'arp operation request arp saddr ip 0.0.0.0 accept',
-        'iifname . arp saddr ip != @addresses drop',
+        'meta protocol arp arp operation request arp saddr ip 0.0.0.0 accept',
+        'meta protocol arp iifname . arp saddr ip != @addresses drop',
         'accept',
       ],
     },
@@ -131,8 +159,8 @@ function protocolChains(place: PlannedPlace, nics: readonly PlacedNic[]): NftCha
       rules: [
         '@nh,0,4 != 4 drop',
         // Loose and strict source routes (RFC 791 section 3.1).
-        'ip option lsrr exists drop',
-        'ip option ssrr exists drop',
+        'meta protocol ip ip option lsrr exists drop',
+        'meta protocol ip ip option ssrr exists drop',
       ],
     },
     {
@@ -154,7 +182,7 @@ function protocolChains(place: PlannedPlace, nics: readonly PlacedNic[]): NftCha
       ],
     },
     // They change where others send (RFC 792, RFC 1256).
-    { name: 'icmp4', rules: ['icmp type { redirect, router-advertisement } drop'] },
+    { name: 'icmp4', rules: ['ip protocol icmp icmp type { redirect, router-advertisement } drop'] },
     {
       name: 'guest4',
       rules: [

@@ -26,22 +26,25 @@ export interface Own6 {
   readonly addresses: readonly string[];
 }
 
+/** Said where nft would look at the `ether type`, which is that of the tag where there is one. */
+const OF_IPV6 = 'meta protocol ip6';
+
 /** Before anybody's addresses are looked at. A chain falls through to the next rule where a packet is too short for one. */
 export function rules6(nics: readonly Own6[]): string[] {
   return [
     '@nh,0,4 != 6 drop',
-    'exthdr rt exists drop',
-    'exthdr frag exists jump pieces6',
+    `${OF_IPV6} exthdr rt exists drop`,
+    `${OF_IPV6} exthdr frag exists jump pieces6`,
     `meta l4proto != ${UPPER_LAYERS} drop`,
-    'icmpv6 type { nd-router-advert, nd-redirect } drop',
+    `${OF_IPV6} icmpv6 type { nd-router-advert, nd-redirect } drop`,
     'udp sport 547 drop',
     // Clients look at the port that it goes to only.
     'udp dport 546 drop',
     // Directly in its packet, from its own link, and short enough for its options to be looked at.
-    `icmpv6 type ${DISCOVERY} ip6 nexthdr != 58 drop`,
-    `icmpv6 type ${DISCOVERY} ip6 hoplimit != 255 drop`,
-    `icmpv6 type nd-router-solicit ip6 length > ${MOST_OF_ROUTER_BYTES} drop`,
-    `icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 length > ${MOST_OF_NEIGHBOUR_BYTES} drop`,
+    `${OF_IPV6} icmpv6 type ${DISCOVERY} ip6 nexthdr != 58 drop`,
+    `${OF_IPV6} icmpv6 type ${DISCOVERY} ip6 hoplimit != 255 drop`,
+    `${OF_IPV6} icmpv6 type nd-router-solicit ip6 length > ${MOST_OF_ROUTER_BYTES} drop`,
+    `${OF_IPV6} icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 length > ${MOST_OF_NEIGHBOUR_BYTES} drop`,
     ...nics.flatMap((each) => ownRules(each)),
     // Asking whether somebody has an address (RFC 4862), and telling of groups before having one (RFC 3810).
     'ip6 saddr :: icmpv6 type { nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report } accept',
@@ -53,11 +56,11 @@ export const PIECES6: NftChain = {
   name: 'pieces6',
   rules: [
     'ip6 nexthdr != 44 drop',
-    `frag nexthdr != ${UPPER_LAYERS} drop`,
-    'frag frag-off != 0 return',
-    `frag nexthdr tcp ip6 length < ${PIECE_BYTES + TCP_BYTES} drop`,
+    `${OF_IPV6} frag nexthdr != ${UPPER_LAYERS} drop`,
+    `${OF_IPV6} frag frag-off != 0 return`,
+    `${OF_IPV6} frag nexthdr tcp ip6 length < ${PIECE_BYTES + TCP_BYTES} drop`,
     `ip6 length < ${PIECE_BYTES + OTHER_BYTES} drop`,
-    `icmpv6 type ${DISCOVERY} drop`,
+    `${OF_IPV6} icmpv6 type ${DISCOVERY} drop`,
   ],
 };
 
@@ -69,10 +72,10 @@ function ownRules({ nic: { tap, nic }, addresses }: Own6): string[] {
   const mac = hexMac(nic.mac);
   // The sender's or the target's link-layer address: both are its own.
   const option = (types: string, byte: number): string =>
-    `${from} icmpv6 type ${types} @th,${8 * byte},8 { 1, 2 } @th,${8 * (byte + 2)},48 != ${mac} drop`;
+    `${from} ${OF_IPV6} icmpv6 type ${types} @th,${8 * byte},8 { 1, 2 } @th,${8 * (byte + 2)},48 != ${mac} drop`;
   const neighbours = '{ nd-neighbor-solicit, nd-neighbor-advert }';
   return [
-    `${from} icmpv6 type nd-neighbor-advert @th,64,128 != { ${own} } drop`,
+    `${from} ${OF_IPV6} icmpv6 type nd-neighbor-advert @th,64,128 != { ${own} } drop`,
     // Who asks without an address asks whether one is free: of others' it would say that they are not.
     `${from} ip6 saddr :: icmpv6 type nd-neighbor-solicit @th,64,128 != { ${own} } drop`,
     option('nd-router-solicit', 8),
