@@ -1,4 +1,5 @@
 import type { ExplainAsk, ExplainCause, Explanation } from '@skerry/api';
+import { LINK_POOL, SUBNET_POOL } from './addresses.ts';
 import { isIn, isIpv6, isOnNetwork } from './explain-address-model.ts';
 import { addressFor, endOf, sourceOf } from './explain-end-plan.ts';
 import { explainFromHost, refuseBothOutside } from './explain-host-plan.ts';
@@ -150,6 +151,11 @@ function beyondTrouble(network: FactNetwork, from: FactVm, { to }: Packet, facts
       `${to} is the host: a network of mode ${network.mode} ${isNear ? 'leads to no other address of it than its own' : 'does not lead into it'}`,
       isNear ? `Use ${network.gateway}.` : 'skerry network create NAME --mode host-only --datapath kernel',
     );
+  }
+  const pool = [SUBNET_POOL, LINK_POOL].find((range) => isIn(range, to));
+  if (network.mode === 'nat' && pool !== undefined) {
+    const why = `${to} is of ${pool}, which is for networks of VMs, and none of them has it: nobody is led out to there`;
+    return cause('network', network.name, why, 'skerry network list');
   }
   if (network.mode === 'nat' && NEVER_OUT.some((range) => isIn(range, to))) {
     const why = `${to} is an address of one link or of clouds' metadata: nobody is let there`;

@@ -100,7 +100,8 @@ describe('networks whose other ends are elsewhere', () => {
     expect(said(world, 'web', 'db')).toMatch(/^no: host n0 \| Ask again/);
   });
 
-  test('metadata and one link only are never let out', () => {
+  test('metadata, one link only and what networks are given are never let out', () => {
+    expect(said(worldWith(), 'web', '10.213.77.5')).toBe('no: network n0 | skerry network list');
     expect(said(worldWith(), 'web', '169.254.169.254')).toMatch(/^no: host n0 /);
   });
 });
