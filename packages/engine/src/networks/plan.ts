@@ -133,7 +133,7 @@ export function portId(vm: Pick<PlannedVm, 'id'>, index: number): string {
 }
 
 /** Where networks have their guests. A bridged one is a part of the world: its range is the LAN's. */
-export function rangesOf(networks: readonly PlannedNetwork[]): string[] {
+function rangesOf(networks: readonly PlannedNetwork[]): string[] {
   return networks
     .filter(({ mode }) => mode !== 'bridged')
     .flatMap(({ subnet, ipv6 }) => (ipv6 === undefined ? [subnet] : [subnet, ipv6.subnet]));
@@ -147,13 +147,17 @@ export function closedRanges(networks: readonly PlannedNetwork[]): string[] {
   return [SUBNET_POOL, LINK_POOL, ...rangesOf(networks)];
 }
 
-/** The order of networks and VMs does not matter: the same state gives the same configuration. */
+/**
+ * The order of networks and VMs does not matter: the same state gives the same configuration.
+ * @param all of this host, also those that nobody uses or that are on the other datapath
+ */
 export function switchConfig(
   networks: readonly PlannedNetwork[],
   vms: readonly PlannedVm[],
   host: HostFacts,
+  all: readonly PlannedNetwork[] = networks,
 ): SwitchConfig {
-  const addresses = [...new Set([...host.addresses, ...closedRanges(networks)])].sort();
+  const addresses = [...new Set([...host.addresses, ...closedRanges(all)])].sort();
   const ordered = vms.toSorted(byId);
   return {
     version: 1,

@@ -1,7 +1,7 @@
 import type { Datapath } from './datapath.ts';
 import type { EgressService } from './egress.ts';
 import { readHostNetwork } from './host-facts.ts';
-import { rangesOf, switchConfig, type PlannedNetwork, type PlannedVm } from './plan.ts';
+import { switchConfig, type PlannedNetwork, type PlannedVm } from './plan.ts';
 import { rulesetText } from './ruleset-plan.ts';
 import type { SwitchService } from './switch-service.ts';
 
@@ -26,10 +26,8 @@ export class UserDatapath implements Datapath {
     const withWayOut = networks.map((network) =>
       network.mode === 'nat' ? { ...network, egressSocketPath: this.#egress.socketPath(network) } : network,
     );
-    const host = await readHostNetwork();
     // slirp speaks for the host, which has a way to bridges of its own.
-    const addresses = [...host.addresses, ...rangesOf(others)];
-    await this.#switches.sync(switchConfig(withWayOut, vms, { ...host, addresses }));
+    await this.#switches.sync(switchConfig(withWayOut, vms, await readHostNetwork(), [...all, ...others]));
     await this.#egress.sync(leadingOut);
   }
 

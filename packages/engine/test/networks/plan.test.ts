@@ -1,7 +1,7 @@
 import { parseSwitchConfig } from '@skerry/switch';
 import { expect, test } from 'vitest';
 import { withOthers } from '../../src/networks/names-plan.ts';
-import { rangesOf } from '../../src/networks/plan.ts';
+import { closedRanges } from '../../src/networks/plan.ts';
 import {
   egressArgv,
   parseResolvers,
@@ -151,7 +151,11 @@ test("an address of IPv6 is a port's own as well, and a NIC may have none at all
 test('a way out leads to no network, but to the LAN that a bridged one is a part of', () => {
   const six = { ...back, ipv6: { subnet: 'fd00:50::/64', gateway: 'fd00:50::1' } };
   const lan = { ...front, mode: 'bridged' as const, subnet: '192.168.1.0/24' };
-  expect(rangesOf([six, lan])).toEqual([back.subnet, 'fd00:50::/64']);
+  expect(closedRanges([six, lan])).toEqual(['10.213.0.0/16', '10.214.0.0/16', back.subnet, 'fd00:50::/64']);
+  const away = { ...back, id: 'away', subnet: '192.168.50.0/24' };
+  const closed = (all?: PlannedNetwork[]) => switchConfig([front], [web], host, all).segments[0]?.hostAddresses;
+  expect(closed()).not.toContain(away.subnet);
+  expect(closed([front, away])).toContain(away.subnet);
 });
 
 test('the order in which things are listed changes nothing', () => {
