@@ -79,7 +79,7 @@ export const NetworkSpec = z.strictObject({
   /** Of an overlay: the number that all hosts give it (RFC 7348 section 5), and the addresses of the other hosts. */
   vni: z.int().min(1).max(MAX_VNI).optional(),
   peers: z
-    .array(z.union([z.ipv4(), z.ipv6()]))
+    .array(z.union([z.ipv4(), z.ipv6()], { error: 'not an address of IPv4 or IPv6' }))
     .max(256)
     .optional(),
   forwards: z.array(NetworkForward).max(256).optional(),
