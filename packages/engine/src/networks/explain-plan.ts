@@ -136,6 +136,8 @@ function beyondTrouble(network: FactNetwork, from: FactVm, { to }: Packet, facts
   if (other !== undefined) {
     const own = ownNicTrouble(from, to, facts);
     if (own !== undefined) return own;
+    // A LAN of the host's is a part of what lies beyond it.
+    if (other.mode === 'bridged' && network.mode === 'nat') return undefined;
     return cause(
       'network',
       other.name,

@@ -100,6 +100,17 @@ describe('networks whose other ends are elsewhere', () => {
     expect(said(world, 'web', 'db')).toMatch(/^no: host n0 \| Ask again/);
   });
 
+  test('who is on a LAN of the host is reached by a way out, and by nobody without one', () => {
+    const world = worldWith((made) => {
+      made.networks[1]!.mode = 'bridged';
+    });
+    const { subnet } = world.networks[1]!;
+    const there = subnet.replace(/\d+\/\d+$/, '77');
+    expect(said(world, 'web', there)).toBe('yes');
+    world.networks[0]!.mode = 'isolated';
+    expect(said(world, 'web', there)).toMatch(/^no: /);
+  });
+
   test('metadata, one link only and what networks are given are never let out', () => {
     expect(said(worldWith(), 'web', '10.213.77.5')).toBe('no: network n0 | skerry network list');
     expect(said(worldWith(), 'web', '169.254.169.254')).toMatch(/^no: host n0 /);
