@@ -224,6 +224,7 @@ export async function openPlatform({ paths, log }: PlatformOptions) {
     nics: nicServices.nics,
     imageDigest: (name) => images.digestOf(name, undefined),
     assertPortsFree: (wanted, vmId) => forwards.assertFree(wanted, vmId === undefined ? [] : [vmId]),
+    forwardsChanged: () => forwards.sync(),
   });
   const forks = new ForkService({
     ...{ vms, service: vmService, controller, images, networks, admission, events },

@@ -37,6 +37,8 @@ export interface ChangePorts {
   readonly imageDigest: (name: string) => Promise<string | undefined>;
   /** @throws SkerryError `in-use`: a host port is taken */
   readonly assertPortsFree: (forwards: readonly Forward[], vmId: string | undefined) => Promise<void>;
+  /** Resolves once the host listens where its VMs say. */
+  readonly forwardsChanged: () => Promise<void>;
 }
 
 /** What may be changed of a node's VM by itself: nothing that its node declares. */
@@ -147,7 +149,7 @@ export class VmChanges {
 
   /** @param to may be called more than once, on what is then there */
   async #change(id: string, to: (vm: Vm) => VmDeclaration, base?: VmDeclaration): Promise<VmChanged> {
-    const { vms, controller, events } = this.#ports;
+    const { vms, controller, events, forwardsChanged } = this.#ports;
     let done: DeclaredChange = { changed: [], atNextStart: [] };
     const vm = (await vms.update(id, async (current) => {
       const now = current as Vm;
@@ -160,6 +162,7 @@ export class VmChanges {
     })) as Vm;
     const { changed, atNextStart } = done;
     if (changed.includes('health') && vm.status.state === 'running') controller.live(id)?.watchHealth(vm.spec.health);
+    if (changed.includes('forwards')) await forwardsChanged();
     if (changed.length > 0) {
       const message = `${vm.name}: ${changed.join(', ')} changed`;
       void events.emit({ type: 'vm.changed', subject: refOf(vm), message, data: { changed, atNextStart } });
