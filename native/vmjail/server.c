@@ -106,6 +106,8 @@ void start_servers(struct jail *jail) {
     if (served->mode != 'v') continue;
     if (options->server_arguments == 0) fail(jail, "usage", EINVAL, "--served needs --server");
     if (jail->server_count == MAX_SERVERS) fail(jail, "usage", E2BIG, "more than %d --served", MAX_SERVERS);
+    /* What a server leaves behind at its end is ours then, so that end_servers() can wait for it, prctl(2). */
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     snprintf(number, sizeof number, "--fd=%d", served->server_fd);
     options->server[options->server_arguments] = number;
     jail->servers[jail->server_count].name = served->name;
@@ -126,13 +128,14 @@ const char *ended_server(const struct jail *jail) {
   return NULL;
 }
 
-/* Each with what it has started: its sandbox is a process of its own. */
+/* Each with what it has started: its sandbox is a process of its own, which may be longer in dying. */
 void end_servers(struct jail *jail) {
   for (int i = 0; i < jail->server_count; i++) {
-    if (jail->servers[i].pid <= 0) continue;
-    kill(jail->servers[i].pid, SIGKILL);
-    kill(-jail->servers[i].pid, SIGKILL);
-    while (waitpid(jail->servers[i].pid, NULL, 0) < 0 && errno == EINTR) continue;
+    pid_t group = jail->servers[i].pid;
+    if (group <= 0) continue;
+    kill(group, SIGKILL);
+    kill(-group, SIGKILL);
+    while (waitpid(-group, NULL, 0) > 0 || errno == EINTR) continue;
   }
   jail->server_count = 0;
 }
