@@ -40,8 +40,7 @@ export async function comeUp(
   }
   // What the guest went on from already is of no use any more.
   if (vm.status.suspendedAt !== undefined) await removeMemory(dirs.dir);
-  const askedAtMs = performance.now();
-  using _turn = await ports.turns.take(work.signal);
-  if (performance.now() - askedAtMs > 1) input.waterfall.mark('queue');
+  using turn = await ports.turns.take(work.signal);
+  if (turn.hasWaited) input.waterfall.mark('queue');
   return await startVm(ports, input, undefined, liveOptions, work);
 }

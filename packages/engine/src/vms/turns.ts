@@ -6,6 +6,11 @@ import { SkerryError } from '@skerry/api';
  */
 const LONGEST_MS = 3000;
 
+export interface Turn extends Disposable {
+  /** Others were before it. */
+  readonly hasWaited: boolean;
+}
+
 export class Turns {
   #free: number;
   readonly #longestMs: number;
@@ -18,10 +23,11 @@ export class Turns {
   }
 
   /** @returns the turn, which ends when it is disposed of. @throws SkerryError `cancelled` */
-  async take(signal: AbortSignal | undefined): Promise<Disposable> {
+  async take(signal: AbortSignal | undefined): Promise<Turn> {
     if (signal?.aborted === true) throw cancelled(signal);
-    if (this.#free > 0) this.#free -= 1;
-    else await this.#wait(signal);
+    const hasWaited = this.#free === 0;
+    if (hasWaited) await this.#wait(signal);
+    else this.#free -= 1;
     let isOver = false;
     const end = (): void => {
       clearTimeout(timer);
@@ -33,7 +39,7 @@ export class Turns {
     };
     // A guest that hangs keeps nobody from starting.
     const timer = setTimeout(end, this.#longestMs).unref();
-    return { [Symbol.dispose]: end };
+    return { hasWaited, [Symbol.dispose]: end };
   }
 
   #wait(signal: AbortSignal | undefined): Promise<void> {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { Turns } from '../../src/vms/turns.ts';
+import { Turns, type Turn } from '../../src/vms/turns.ts';
 
 /** Takes a turn and writes down when it has got it. */
-async function take(turns: Turns, name: string, got: string[], signal?: AbortSignal): Promise<Disposable> {
+async function take(turns: Turns, name: string, got: string[], signal?: AbortSignal): Promise<Turn> {
   const turn = await turns.take(signal);
   got.push(name);
   return turn;
@@ -23,6 +23,7 @@ describe('turns', () => {
     expect(got).toEqual(['a', 'b', 'c']);
     for (const index of [1, 2]) (await taken[index])?.[Symbol.dispose]();
     (await taken[3])?.[Symbol.dispose]();
+    expect((await Promise.all(taken)).map((turn) => turn.hasWaited)).toEqual([false, false, true, true]);
     expect(got).toEqual(['a', 'b', 'c', 'd']);
     // All are free again.
     await Promise.all([take(turns, 'e', got), take(turns, 'f', got)]);
