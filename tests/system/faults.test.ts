@@ -261,6 +261,40 @@ test('a cable is out until the last fault of it is over: without a daemon, and i
   expect(await carrier()).toBe('1');
 });
 
+test('a wire that is out is out at both ends, whoever starts meanwhile and whether a daemon is there', async () => {
+  await host.client.run('vm.create', { body: { name: 'peer', memoryMib: 64, start: true } });
+  await host.client.run('link.create', { body: { ends: ['web:eth1', 'peer:eth1'] } });
+  const carriers = (): Promise<string[]> =>
+    Promise.all(['web', 'peer'].map((vm) => sh('cat /sys/class/net/eth1/carrier', vm)));
+  expect(await carriers()).toEqual(['1', '1']);
+  const out = await begin({ kind: 'link-down', nic: 'web:eth1' }, 60_000);
+  expect(await carriers()).toEqual(['0', '0']);
+  await host.client.run('vm.restart', { params: { vm: 'peer' } });
+  expect(await carriers()).toEqual(['0', '0']);
+  await clear(out.name);
+  expect(await carriers()).toEqual(['1', '1']);
+
+  const set = (vm: string, link: 'up' | 'down') =>
+    host.client.run('vm.nic.set', { params: { vm, nic: 'eth1' }, body: { link } });
+  await set('peer', 'down');
+  expect(await carriers()).toEqual(['0', '0']);
+  await set('web', 'down');
+  await set('peer', 'up');
+  expect(await carriers()).toEqual(['0', '0']);
+  await host.client.run('vm.suspend', { params: { vm: 'peer' } });
+  await set('web', 'up');
+  await host.client.run('vm.start', { params: { vm: 'peer' } });
+  expect(await carriers()).toEqual(['1', '1']);
+
+  const last = await begin({ kind: 'link-down', nic: 'peer:eth1' }, 2000);
+  await host.kill9();
+  await sleep(Math.max(0, Date.parse(last.status.endsAt ?? '') + 300 - Date.now()));
+  await host.start();
+  expect(await carriers()).toEqual(['1', '1']);
+  await gone(last);
+  await host.client.run('vm.delete', { params: { vm: 'peer' }, query: { force: true } });
+});
+
 test('what can not be is refused, with what to type', async () => {
   const cases: Array<readonly [line: string, exitCode: number, message: RegExp, remedy: RegExp]> = [
     ['link impair web:eth7 --delay 1ms', 3, /eth7/, /eth0/],

@@ -53,6 +53,7 @@ function networkPorts({ faults, service, verbs, switches, support }: FaultParts[
   };
   return {
     faults,
+    wires: service,
     changed: () => service.changed(),
     switchState: () => switches.state(),
     inKernel,

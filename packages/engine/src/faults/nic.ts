@@ -1,7 +1,7 @@
 import { SkerryError, type Fault, type FaultSpec } from '@skerry/api';
 import { portId } from '../networks/index.ts';
 import { refOf } from '../store/index.ts';
-import { nicIndexes, setCable } from '../vms/index.ts';
+import { nicIndexes, setCable, setOtherCable } from '../vms/index.ts';
 import { parseNic, planNicFault, portImpairment, saysSwitch, type NicFaultSpec } from './nic-plan.ts';
 import type { FaultAct, FaultPorts } from './ports.ts';
 
@@ -33,12 +33,17 @@ export function nicAct({ vms, controller, networks, onError }: Ports): FaultAct 
   };
   const isCable = ({ spec }: Fault): boolean => spec.kind === 'link-down';
   /** In turn with a start of the VM, which asks for its faults only once. */
-  const setAgain = (fault: Fault): Promise<void> => {
+  const setAgain = async (fault: Fault): Promise<void> => {
     const { vmId, index } = placeOf(fault);
-    return controller.exclusively(vmId, async (vm, live) => {
+    await controller.exclusively(vmId, async (vm, live) => {
       if (live === undefined || live.machine.state() === 'ended') return;
-      await setCable(live.machine, vm, index, networks.faults);
+      await setCable(live.machine, vm, index, networks.wires);
     });
+    await setOther(fault);
+  };
+  const setOther = async (fault: Fault): Promise<void> => {
+    const { vmId, index } = placeOf(fault);
+    await setOtherCable(controller, networks.wires, vmId, index);
   };
   return {
     async plan(asked) {
@@ -55,11 +60,12 @@ export function nicAct({ vms, controller, networks, onError }: Ports): FaultAct 
     },
     async begin(fault) {
       const { vmId, index } = placeOf(fault);
-      return controller.exclusively(vmId, async (vm, live) => {
+      await controller.exclusively(vmId, async (vm, live) => {
         await tell(fault, true);
-        if (isCable(fault) && live !== undefined) await setCable(live.machine, vm, index, networks.faults);
-        return {};
+        if (isCable(fault) && live !== undefined) await setCable(live.machine, vm, index, networks.wires);
       });
+      if (isCable(fault)) await setOther(fault);
+      return {};
     },
     async end(fault) {
       networks.faults.end(fault.id);

@@ -13,7 +13,7 @@ import type { SwitchState } from '@skerry/switch';
 import type { EventLog } from '../events/index.ts';
 import type { NetworkFaults } from '../networks/index.ts';
 import type { Resources } from '../store/index.ts';
-import type { VmController, VmService } from '../vms/index.ts';
+import type { VmController, VmNetworks, VmService } from '../vms/index.ts';
 
 /** What faults need of others, and what each kind of fault has to be able to do. */
 
@@ -30,6 +30,7 @@ export interface FaultPorts {
   readonly networks: {
     /** Told to the datapath by `changed`. */
     readonly faults: NetworkFaults;
+    readonly wires: Pick<VmNetworks, 'cableOutUntilMs' | 'otherEnd'>;
     changed(): Promise<void>;
     /** Undefined when no switch runs. */
     switchState(): Promise<SwitchState | undefined>;

@@ -15,6 +15,21 @@ export function endsOf(network: string, vms: readonly Ended[]): LinkEnd[] {
   );
 }
 
+/** The NIC of another VM on the same link; `isAskedOut`: `nic set --link down` has taken its cable out. */
+export function otherEnd(
+  network: string,
+  vmId: string,
+  vms: ReadonlyArray<Pick<Vm, 'id' | 'spec' | 'status'>>,
+): { readonly vmId: string; readonly index: number; readonly isAskedOut: boolean } | undefined {
+  for (const { id, spec, status } of vms) {
+    if (id === vmId) continue;
+    const place = status.nics.findIndex((nic) => nic.network === network);
+    if (place === -1) continue;
+    return { vmId: id, index: status.nics[place]?.index ?? place, isAskedOut: spec.nics[place]?.link === 'down' };
+  }
+  return undefined;
+}
+
 /** Whether it came with `link create`: NICs that a node declares have no number of their own. */
 export function isByHand(network: string, vms: ReadonlyArray<Pick<Vm, 'spec' | 'status'>>): boolean {
   return vms.every(({ spec, status }) =>

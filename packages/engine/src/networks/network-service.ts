@@ -18,6 +18,7 @@ import { readHostNetwork } from './host-facts.ts';
 import { assertConfirmed, assertLanNic } from './lan-plan.ts';
 import { dropOnItsWay, NetworkCut, putOnItsWay } from './cut.ts';
 import { assertNicSupported, tagOf, tapName, type KernelSupport } from './kernel/index.ts';
+import { otherEnd } from './link-plan.ts';
 import { mtuOf } from './mtu-plan.ts';
 import type { NetworkFaults } from './network-faults.ts';
 import { hasNames, reachesGateway, withOthers } from './names-plan.ts';
@@ -157,8 +158,20 @@ export class NetworkService implements VmNetworks {
     return { name: tapName(tagOf(instance), vmId, nicIndex), vhost: (await support()).vhost };
   }
 
-  cableOutUntilMs(vmId: string, index: number): number {
-    return this.#ports.faults.cableOutUntilMs(vmId, index);
+  async cableOutUntilMs(vmId: string, index: number): Promise<number> {
+    const { faults } = this.#ports;
+    const other = await this.otherEnd(vmId, index);
+    const own = faults.cableOutUntilMs(vmId, index);
+    if (other === undefined) return own;
+    return other.isAskedOut ? Infinity : Math.max(own, faults.cableOutUntilMs(other.vmId, other.index));
+  }
+
+  async otherEnd(vmId: string, index: number): Promise<ReturnType<typeof otherEnd>> {
+    const vms = await this.#ports.vms();
+    const nics = vms.find(({ id }) => id === vmId)?.status.nics ?? [];
+    const nic = nics.find((each, place) => (each.index ?? place) === index);
+    const network = nic && (await this.#ports.verbs.list()).find(({ name }) => name === nic.network);
+    return network?.spec.mode === 'link' ? otherEnd(network.name, vmId, vms) : undefined;
   }
 
   async attach(vm: Vm, runtimeDir: string): Promise<void> {

@@ -8,7 +8,7 @@ export {
   type AdmissionLimits,
   type MemoryAsk,
 } from './admission-plan.ts';
-export { setCable } from './cables.ts';
+export { setCable, setOtherCable } from './cables.ts';
 export { VmController } from './controller.ts';
 export type { ControllerPorts, StopOptions } from './controller-ports.ts';
 export { VmChanges, type ChangePorts } from './change.ts';
@@ -45,6 +45,7 @@ export { isAlive, newVmStatus, shapeOf, shortId, splitVmName, VM_KIND } from './
 export type {
   BootFiles,
   CloneChoice,
+  NicPlace,
   PoolMember,
   SavedState,
   TemplateWant,

@@ -14,7 +14,7 @@ import type { DriverCapabilities } from '../hypervisors/index.ts';
 import { refOf, type Resources } from '../store/index.ts';
 import type { EventLog } from '../events/index.ts';
 import type { AgentClient, NicChange } from './agent/index.ts';
-import { setCable } from './cables.ts';
+import { setCable, setOtherCable } from './cables.ts';
 import type { VmController } from './controller.ts';
 import { namesOf, nicIdentity } from './launch.ts';
 import type { LiveVm } from './live.ts';
@@ -144,9 +144,9 @@ export class NicService {
   }
 
   /** @throws SkerryError `not-found`, `refused` (its node declares it), and as `add` */
-  set(vmId: string, index: number, patch: NicSet): Promise<NicInfo> {
+  async set(vmId: string, index: number, patch: NicSet): Promise<NicInfo> {
     const { vms, networks, controller } = this.#ports;
-    return controller.exclusively(vmId, async (vm, held) => {
+    const info = await controller.exclusively(vmId, async (vm, held) => {
       assertOwnNic(vm, index);
       const live = machineOf(vm, held);
       const agent = await live?.agentSoon();
@@ -176,6 +176,8 @@ export class NicService {
       this.#tell(done, `eth${index} changed: ${Object.keys(patch).join(', ')}`);
       return nicInfo(done, index);
     });
+    if (patch.link !== undefined) await setOtherCable(controller, networks, vmId, index);
+    return info;
   }
 
   /** @throws SkerryError `not-found`, `refused` (its node declares it), `wrong-state`, `unavailable` */
@@ -196,9 +198,10 @@ export class NicService {
 
   /** Goes on with what another daemon had begun. */
   async settle(vmId: string): Promise<void> {
-    const { vms, controller } = this.#ports;
+    const { vms, controller, networks } = this.#ports;
     const { status } = (await vms.get(vmId)) as Vm;
-    if (status.nics.every(({ pending }) => pending === undefined)) return;
+    const unsettled = nicIndexes(status.nics).filter((_, place) => status.nics[place]?.pending !== undefined);
+    if (unsettled.length === 0) return;
     await controller.exclusively(vmId, async (vm, live) => {
       for (const [place, index] of nicIndexes(vm.status.nics).entries()) {
         const pending = vm.status.nics[place]?.pending;
@@ -215,6 +218,7 @@ export class NicService {
         }
       }
     });
+    for (const index of unsettled) await setOtherCable(controller, networks, vmId, index);
   }
 
   /** What runs has it as its status says, from the cable to the address. */

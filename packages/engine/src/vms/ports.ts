@@ -74,6 +74,12 @@ export interface VmNic {
   readonly tap?: LaunchTap | undefined;
 }
 
+export interface NicPlace {
+  readonly vmId: string;
+  /** N of ethN. */
+  readonly index: number;
+}
+
 export interface VmNetworks {
   /** Whether a VM can have these. @throws SkerryError `not-found` (network), `invalid` (a route), `unsupported` */
   check(spec: Pick<VmSpec, 'nics' | 'routes'>): Promise<void>;
@@ -93,8 +99,13 @@ export interface VmNetworks {
    */
   assertHot(nic: Pick<Nic, 'network'>, runtimeDir: string, index: number): Promise<void>;
   nicsOf(vm: Vm): Promise<VmNic[]>;
-  /** Until when faults keep the cable of a NIC out: milliseconds since 1970, Infinity: until they are cleared; 0: none does. */
-  cableOutUntilMs(vmId: string, index: number): number;
+  /**
+   * Until when the cable of a NIC is out, whatever is asked of the NIC itself: because of faults, and for what has the other end
+   * of its link. Milliseconds since 1970; Infinity: until that is changed; 0: it is not.
+   */
+  cableOutUntilMs(vmId: string, index: number): Promise<number>;
+  /** The NIC that has the other end of the link that this one is on. */
+  otherEnd(vmId: string, index: number): Promise<NicPlace | undefined>;
   /** Plugs its NICs into the switch; done once frames can pass. */
   attach(vm: Vm, runtimeDir: string): Promise<void>;
   detach(vmId: string): Promise<void>;

@@ -1,6 +1,6 @@
 import { linkName, type Network, type Vm } from '@skerry/api';
 import { describe, expect, test } from 'vitest';
-import { assertWire, endsOf, findLink, isByHand } from '../../src/networks/link-plan.ts';
+import { assertWire, endsOf, findLink, isByHand, otherEnd } from '../../src/networks/link-plan.ts';
 
 const nic = (network: string, index?: number) => ({
   network,
@@ -33,6 +33,17 @@ describe('a link', () => {
   ])('is not found as %s', (ref, message) => {
     expect(() => findLink(ref, networks, vms)).toThrow(message);
   });
+});
+
+test('has an other end, the cable of which may be asked out', () => {
+  const asked = vms.map((each) => ({
+    ...each,
+    spec: { nics: [{ network: 'lan' }, { network: 'wire', link: 'down' }] },
+  }));
+  const ends = asked as unknown as Vm[];
+  expect(otherEnd('wire', 'id-web', ends)).toEqual({ vmId: 'id-lab/db', index: 1, isAskedOut: true });
+  expect(otherEnd('wire', 'id-lab/db', ends)).toEqual({ vmId: 'id-web', index: 2, isAskedOut: true });
+  expect(otherEnd('wire', 'id-web', ends.slice(0, 1))).toBeUndefined();
 });
 
 test("is by hand where no NIC on it is a node's, which has no number", () => {

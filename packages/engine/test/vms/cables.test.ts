@@ -8,7 +8,7 @@ const vm = {
   spec: { nics: [{ network: 'n' }, { network: 'n' }, { network: 'n', link: 'down' as const }] },
   status: { nics: [given(0), given(1), given(3)] },
 };
-const networks = { cableOutUntilMs: (_: string, index: number) => [0, Infinity, 0, 1][index] ?? 0 };
+const networks = { cableOutUntilMs: async (_: string, index: number) => [0, Infinity, 0, 1][index] ?? 0 };
 
 function machine() {
   const set: unknown[][] = [];
