@@ -31,7 +31,7 @@ async function refused(args: readonly string[], exitCode: number, message: RegEx
 describe('a VM is refused', () => {
   test.each([
     ['an unknown image', ['create', 'web', 'nonsense', '--start'], 3, /no image 'nonsense'/, /image list/],
-    ['a name that is taken', ['create', 'taken', 'micro'], 4, /vm 'taken' already/, /another name/],
+    ['a name that is taken', ['create', 'taken', 'micro'], 4, /VM 'taken' already/, /another name/],
     [
       'too little memory for the image',
       ['create', 'web', 'micro', '--memory', '40Mi'],
@@ -52,7 +52,7 @@ describe('a VM is refused', () => {
     ['a name with spaces', ['create', 'a b', 'micro'], 2, /name/i, /\S/],
     ['a name of 200 characters', ['create', 'a'.repeat(200), 'micro'], 2, /name/i, /\S/],
     ['a size that is none', ['create', 'web', 'micro', '--memory', 'lots'], 2, /lots/, /128Mi/],
-    ['a VM that is not there', ['start', 'nobody'], 3, /no vm 'nobody'/, /skerry list/],
+    ['a VM that is not there', ['start', 'nobody'], 3, /no VM 'nobody'/, /skerry list/],
     ['an unknown verb', ['frobnicate', 'web'], 2, /frobnicate/, /help/],
     ["another tool's verb", ['destroy', 'taken'], 2, /destroy/, /kill/],
     ['two spellings that differ', ['create', 'a', '--name', 'b', 'micro'], 2, /name/i, /\S/],

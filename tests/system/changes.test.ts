@@ -57,13 +57,13 @@ describe('rename', () => {
       before.status.nics,
       before.status.process,
     ]);
-    await refused(['info', 'web-vm'], 3, /no vm 'web-vm'/, /skerry list/);
+    await refused(['info', 'web-vm'], 3, /no VM 'web-vm'/, /skerry list/);
     const lookup = await host.cli(['exec', 'other', '--', 'nslookup', 'front']);
     expect(lookup.stdout).toContain(after.status.nics[0]?.address);
     expect(await skerry('exec', 'front', '--', 'hostname')).toBe('web-vm\n');
     await skerry('restart', 'front');
     expect(await skerry('exec', 'front', '--', 'hostname')).toBe('front\n');
-    await refused(['rename', 'front', 'other'], 4, /vm 'other' already/, /another name/);
+    await refused(['rename', 'front', 'other'], 4, /VM 'other' already/, /another name/);
     await refused(['rename', 'front', 'a/b'], 2, /name/, /\S/);
   });
 });

@@ -124,7 +124,7 @@ describe('skerry forward', () => {
       [['web', '80'], 2, /'80' is no pair of ports\n.*8080:80/],
       [['web', '192.0.2.1:0:80'], 2, /192\.0\.2\.1 is no address of this machine\n.*127\.0\.0\.1/],
       [['stopped', '0:80'], 4, /stopped is stopped, not running\n.*skerry start stopped/],
-      [['nobody', '0:80'], 3, /no vm 'nobody'\n.*skerry list/],
+      [['nobody', '0:80'], 3, /no VM 'nobody'\n.*skerry list/],
     ];
     for (const [args, exitCode, message] of cases) {
       const result = await host.cli(['forward', ...args]);

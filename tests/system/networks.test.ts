@@ -118,7 +118,7 @@ test('a port of the host leads to a VM, until it is taken back', async () => {
   for (const [line, exitCode, message] of [
     [`network forward add dev --host ${port} --to db:80`, 4, /leads to web:80 already/],
     [`network forward add dev --host ${await takenPort()} --to db:80`, 4, /is in use/],
-    [`network forward add dev --host 1 --to nobody:80`, 3, /no vm 'nobody'/],
+    [`network forward add dev --host 1 --to nobody:80`, 3, /no VM 'nobody'/],
     [`network forward add dev --host 0 --to web:80`, 2, /port/i],
     [`network forward remove dev --host 1`, 3, /is not forwarded/],
   ] as const) {

@@ -183,8 +183,8 @@ describe('is refused, with what to type', () => {
   test.each([
     ['a VM without a server', ['ssh', 'plain'], 5, /plain has no ssh server/, /create NAME --ssh/],
     ['a stopped VM', ['ssh', 'stopped'], 4, /stopped is stopped/, /skerry start stopped/],
-    ['an unknown VM', ['ssh', 'nobody'], 3, /no vm 'nobody'/, /skerry list/],
-    ['an unknown VM of a configuration', ['ssh-config', 'nobody'], 3, /no vm 'nobody'/, /skerry list/],
+    ['an unknown VM', ['ssh', 'nobody'], 3, /no VM 'nobody'/, /skerry list/],
+    ['an unknown VM of a configuration', ['ssh-config', 'nobody'], 3, /no VM 'nobody'/, /skerry list/],
     ['a server that an image does not have', ['create', 'new', 'nonsense', '--ssh'], 3, /no image/i, /\S/],
     ['an unknown user', ['connect', 'web:ssh', '--user', 'nobody-here'], 3, /no user 'nobody-here'/, /passwd/],
     ['a user that is no name', ['connect', 'web:ssh', '--user=-x; id'], 2, /not the name of a user/, /\S/],

@@ -112,7 +112,7 @@ async function kindOf(context: Context, name: string): Promise<'network' | 'vm'>
   ]);
   if (network !== vm) return network ? 'network' : 'vm';
   if (!network) {
-    throw new SkerryError('not-found', `There is no network and no vm '${name}'`, {
+    throw new SkerryError('not-found', `There is no network and no VM '${name}'`, {
       remedy: 'See `skerry network list` and `skerry list`.',
     });
   }

@@ -64,7 +64,7 @@ export function jsonHandlers(platform: Platform, facts: DaemonFacts): Handlers {
       const input = VmCreate.parse(request.body);
       await host.profile(); // without a hypervisor nothing is begun
       if ((await vms.find(input.name)) !== undefined) {
-        throw new SkerryError('conflict', `There is a vm '${input.name}' already`, {
+        throw new SkerryError('conflict', `There is a VM '${input.name}' already`, {
           remedy: `Choose another name, or delete it: \`skerry delete ${input.name}\`.`,
         });
       }

@@ -110,7 +110,7 @@ function nicOf(nic: string, network: string, vms: readonly Known[]): string {
 function vmOf(ref: string, vms: readonly Known[]): Known {
   const vm = vms.find(({ id, name }) => name === ref || id === ref);
   if (vm !== undefined) return vm;
-  throw new SkerryError('not-found', `There is no vm '${ref}'`, {
+  throw new SkerryError('not-found', `There is no VM '${ref}'`, {
     remedy: 'Name a VM that `skerry list` shows, an address, a range such as 10.0.0.0/24, or any.',
   });
 }

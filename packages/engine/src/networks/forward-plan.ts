@@ -32,7 +32,7 @@ export function withForward(
 ): NetworkSpec {
   const vm = vms.find(({ id, name }) => name === forward.vm || id === forward.vm);
   if (vm === undefined) {
-    throw new SkerryError('not-found', `There is no vm '${forward.vm}'`, {
+    throw new SkerryError('not-found', `There is no VM '${forward.vm}'`, {
       remedy: `Make it first: \`skerry create ${forward.vm} --network ${network} --start\`.`,
     });
   }

@@ -26,7 +26,7 @@ export function nextHop(
   if (hop === undefined) {
     throw new SkerryError(
       'not-found',
-      via === undefined ? `No router is on ${where}` : `No vm '${via}' is on ${where}`,
+      via === undefined ? `No router is on ${where}` : `No VM '${via}' is on ${where}`,
       {
         remedy: `Say who passes it on: --via ADDRESS, or --via VM; or make a router: \`skerry create NAME --role router --network ${names[0] ?? 'N'}\`.`,
       },

@@ -61,6 +61,8 @@ const MAX_UPDATE_ATTEMPTS = 32;
 export class Resources<TSpec, TStatus> {
   readonly #store: Store;
   readonly #kind: string;
+  /** What a person reads. */
+  readonly #word: string;
   readonly #prefix: string;
   readonly #names: string;
   /** Entries do not change, so each is parsed once: a list of 10,000 costs 10,000 look-ups. */
@@ -69,6 +71,7 @@ export class Resources<TSpec, TStatus> {
   constructor(store: Store, { kind, collection }: ResourceKind) {
     this.#store = store;
     this.#kind = kind;
+    this.#word = kind === 'vm' ? 'VM' : kind;
     this.#prefix = `/${collection}/`;
     this.#names = `/names/${collection}/`;
   }
@@ -173,7 +176,7 @@ export class Resources<TSpec, TStatus> {
       if (result.succeeded) return this.get(id);
       if (renamed && (await this.#store.get(newName)) !== undefined) throw this.#nameTaken(next.name);
     }
-    throw new SkerryError('conflict', `The ${this.#kind} ${id} changes too fast to be changed`, {
+    throw new SkerryError('conflict', `The ${this.#word} ${id} changes too fast to be changed`, {
       remedy: 'See who changes it all the time: `skerry events -f`.',
       details: { attempts: MAX_UPDATE_ATTEMPTS },
     });
@@ -222,7 +225,7 @@ export class Resources<TSpec, TStatus> {
 
   #assertRevision(current: Resource<TSpec, TStatus>, ifRevision: number | undefined): void {
     if (ifRevision === undefined || current.revision === ifRevision) return;
-    throw new SkerryError('conflict', `The ${this.#kind} '${current.name}' was changed meanwhile`, {
+    throw new SkerryError('conflict', `The ${this.#word} '${current.name}' was changed meanwhile`, {
       remedy: 'Look at it again, then repeat the change if it is still wanted.',
       details: { id: current.id, revision: current.revision, ifRevision },
     });
@@ -233,14 +236,14 @@ export class Resources<TSpec, TStatus> {
   }
 
   #nameTaken(name: string): SkerryError {
-    return new SkerryError('conflict', `There is a ${this.#kind} '${name}' already`, {
-      remedy: `Choose another name, or delete or rename the ${this.#kind} that has it.`,
+    return new SkerryError('conflict', `There is a ${this.#word} '${name}' already`, {
+      remedy: `Choose another name, or delete or rename the ${this.#word} that has it.`,
       details: { kind: this.#kind, name },
     });
   }
 
   #notFound(ref: string): SkerryError {
-    return new SkerryError('not-found', `There is no ${this.#kind} '${ref}'`, {
+    return new SkerryError('not-found', `There is no ${this.#word} '${ref}'`, {
       remedy: `See what there is: \`skerry ${this.#kind === 'vm' ? '' : `${this.#kind} `}list\`.`,
       details: { kind: this.#kind, ref },
     });

@@ -53,7 +53,7 @@ export class ForkService {
     const names = forkNames(wanted);
     for (const name of names) {
       if ((await vms.findByName(name)) === undefined) continue;
-      throw new SkerryError('conflict', `There is a vm '${name}' already`, { remedy: 'Choose another name.' });
+      throw new SkerryError('conflict', `There is a VM '${name}' already`, { remedy: 'Choose another name.' });
     }
     // Each takes up to all of the original's memory: what is not shared with a template any more is copied.
     using room = await admission.reserve(names.map(() => wholeAsk(shapeOf(original).memoryMib)));

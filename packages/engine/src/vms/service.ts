@@ -367,7 +367,7 @@ function isSuspended(id: string): SkerryError {
 }
 
 function nameTaken(name: string): SkerryError {
-  return new SkerryError('conflict', `There is a vm '${name}' already`, {
+  return new SkerryError('conflict', `There is a VM '${name}' already`, {
     remedy: `Choose another name, or delete it: \`skerry delete ${name}\`.`,
   });
 }

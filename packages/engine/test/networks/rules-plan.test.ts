@@ -73,7 +73,7 @@ describe('a forward', () => {
     [{ vm: 'id-db' }, [first, { ...first, hostPort: 8081, vm: 'db' }]],
     [{ hostPort: 8080, vm: 'db' }, 'in-use: Port 8080 of 127.0.0.1 leads to web:80 already'],
     [{ hostPort: 8080, guestPort: 81 }, 'in-use: Port 8080 of 127.0.0.1 leads to web:80 already'],
-    [{ vm: 'nobody' }, "not-found: There is no vm 'nobody'"],
+    [{ vm: 'nobody' }, "not-found: There is no VM 'nobody'"],
     [{ vm: 'away' }, "invalid: away is not on the network 'dev'"],
   ])('%j: %j', (input, expected) => expect(added(input)).toEqual(expected));
 
@@ -117,8 +117,8 @@ describe('a rule', () => {
     ],
     [{ action: 'deny', from: 'fd00::/8', to: 'away' }, ['2 deny all from fd00::/8 to away']],
     [{ action: 'deny', from: 'id-web', to: 'id-db' }, []],
-    [{ action: 'deny', from: 'nobody' }, "not-found: There is no vm 'nobody'"],
-    [{ action: 'deny', nic: 'nobody:eth0' }, "not-found: There is no vm 'nobody'"],
+    [{ action: 'deny', from: 'nobody' }, "not-found: There is no VM 'nobody'"],
+    [{ action: 'deny', nic: 'nobody:eth0' }, "not-found: There is no VM 'nobody'"],
     [{ action: 'deny', nic: 'r1:eth1' }, "not-found: r1:eth1 is not on the network 'dev'"],
     [{ action: 'deny', nic: 'web:eth7' }, "not-found: web:eth7 is not on the network 'dev'"],
     [{ action: 'deny', nic: 'web' }, "invalid: 'web' is no NIC"],
@@ -158,8 +158,8 @@ describe('a route', () => {
     ['fd00:1::1/48', undefined, ['dev'], { to: 'fd00:1::/48', via: 'fd00:9::12' }],
     ['10.0.0.0/8', undefined, ['lab'], "invalid: r1 and r2 are routers on the network 'lab'"],
     ['10.0.0.0/8', undefined, ['other'], "not-found: No router is on the network 'other'"],
-    ['10.0.0.0/8', 'away', ['dev'], "not-found: No vm 'away' is on the network 'dev'"],
-    ['fd00:1::/48', 'db', ['dev'], "not-found: No vm 'db' is on the network 'dev'"],
+    ['10.0.0.0/8', 'away', ['dev'], "not-found: No VM 'away' is on the network 'dev'"],
+    ['fd00:1::/48', 'db', ['dev'], "not-found: No VM 'db' is on the network 'dev'"],
   ])('to %s via %s in %j: %j', (to, via, networks, expected) => {
     const places = networks.map((name) => ({ name }));
     expect(outcome(() => nextHop({ to, via }, places, VMS))).toEqual(expected);
