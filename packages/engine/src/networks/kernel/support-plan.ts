@@ -79,7 +79,7 @@ export function kernelDoctorItem({ lack }: KernelSupport): DoctorItem {
   return { ...base, state: 'ok', found: 'all it needs is there', consequence: 'Networks can be --datapath kernel.' };
 }
 
-const OTHER_DATAPATH = 'Or use a network of the user datapath, which needs nothing of the kernel.';
+const OTHER_DATAPATH = 'a network of the user datapath, which needs nothing of the kernel.';
 
 /** @throws SkerryError `unsupported` when no network of these fields can be in the kernel of this host */
 export function assertSupported({ mode, acl }: Pick<NetworkSpec, 'mode' | 'acl'>, support: KernelSupport): void {
@@ -88,7 +88,7 @@ export function assertSupported({ mode, acl }: Pick<NetworkSpec, 'mode' | 'acl'>
   if (mode === 'link') throw unsupported('a link is not made of bridges', 'Leave --datapath kernel out.');
   if (mode === 'overlay' && !vxlan) throw unsupported('the kernel has no VXLAN', 'modprobe vxlan');
   if (hasAcl({ acl }) && !bridgeFilters) {
-    const remedy = `modprobe br_netfilter, then skerry host doctor. ${OTHER_DATAPATH}`;
+    const remedy = `modprobe br_netfilter, then skerry host doctor. Or use ${OTHER_DATAPATH}`;
     throw unsupported("the kernel can't filter between the ports of a bridge", remedy);
   }
 }
@@ -103,11 +103,14 @@ export function assertNicSupported(
   support: KernelSupport,
 ): void {
   if (trunk !== undefined && !support.vlanFiltering)
-    throw unsupported("a bridge of this kernel can't carry VLANs with their tags", OTHER_DATAPATH);
+    throw unsupported("a bridge of this kernel can't carry VLANs with their tags", `Use ${OTHER_DATAPATH}`);
   if (trunk !== undefined && hasAcl(of)) throw trunkBesideAcl();
   const usesOwn = vlan === OWN_VLAN || trunk?.some(({ to }) => to >= OWN_VLAN) === true;
   if (usesOwn && support.vlanFiltering)
-    throw unsupported(`NICs without a VLAN are in ${OWN_VLAN}`, `Choose from 1 to ${OWN_VLAN - 1}. ${OTHER_DATAPATH}`);
+    throw unsupported(
+      `NICs without a VLAN are in ${OWN_VLAN}`,
+      `Choose from 1 to ${OWN_VLAN - 1}. Or use ${OTHER_DATAPATH}`,
+    );
   if (rateKbit !== undefined) assertQueue('tbf', support);
 }
 
@@ -117,7 +120,7 @@ export function assertNoTrunks(nics: ReadonlyArray<Pick<Nic, 'trunk'>>): void {
 }
 
 function trunkBesideAcl(): SkerryError {
-  return unsupported("an access list does not see what a trunk's tags are on", OTHER_DATAPATH);
+  return unsupported("an access list does not see what a trunk's tags are on", `Use ${OTHER_DATAPATH}`);
 }
 
 /**
@@ -133,7 +136,7 @@ export function assertImpairable(
     if (isSeeded && needsNetem(impairment) && !support.netemSeed)
       throw unsupported(
         'its netem takes no seed (Linux 6.6 and iproute2 6.6 do)',
-        `Leave the seed out. ${OTHER_DATAPATH}`,
+        `Leave the seed out. Or use ${OTHER_DATAPATH}`,
       );
   }
 }
@@ -162,11 +165,11 @@ const QUEUES = {
 
 function assertQueue(kind: keyof typeof QUEUES, support: KernelSupport): void {
   const { lack, remedy } = QUEUES[kind];
-  if (!support[kind]) throw unsupported(lack, `${remedy}, then skerry host doctor. ${OTHER_DATAPATH}`);
+  if (!support[kind]) throw unsupported(lack, `${remedy}, then skerry host doctor. Or use ${OTHER_DATAPATH}`);
   if (!support.ifb)
     throw unsupported(
       'what guests send can not wait (no ifb)',
-      `modprobe ifb, then skerry host doctor. ${OTHER_DATAPATH}`,
+      `modprobe ifb, then skerry host doctor. Or use ${OTHER_DATAPATH}`,
     );
 }
 
