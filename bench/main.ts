@@ -56,8 +56,10 @@ const { values: options } = parseArgs({
     json: { type: 'string' },
   },
 });
-const chosen = CASES.filter((one) => options.only === undefined || options.only.includes(one.name));
-if (chosen.length === 0) throw new Error(`--only takes ${CASES.map((one) => one.name).join(', ')}`);
+const names = CASES.map(({ name }) => name);
+const unknown = options.only?.find((name) => !names.includes(name));
+if (unknown !== undefined) throw new Error(`There is no case '${unknown}': --only takes ${names.join(', ')}`);
+const chosen = CASES.filter(({ name }) => options.only?.includes(name) ?? true);
 
 const rows: Row[] = [];
 for (const one of chosen) {
