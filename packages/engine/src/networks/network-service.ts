@@ -117,8 +117,8 @@ export class NetworkService implements VmNetworks {
     });
   }
 
-  allocate(name: string, nics: readonly Nic[]): Promise<NicStatus[]> {
-    return this.#addresses.allocate(name, nics);
+  allocate<T>(nics: readonly Nic[], write: (allocated: NicStatus[]) => Promise<T>): Promise<T> {
+    return this.#addresses.allocate(nics, write);
   }
 
   allocateMore<T>(nic: Nic, write: (allocated: NicStatus) => Promise<T>, instead?: Pick<NicStatus, 'mac'>): Promise<T> {

@@ -17,8 +17,8 @@ export interface NicAddressPorts {
 
 export class NicAddresses {
   readonly #ports: NicAddressPorts;
-  /** Given out, but perhaps not in the store yet: VM name -> its NICs. */
-  readonly #promised = new Map<string, readonly NicStatus[]>();
+  /** Given out, and not in the store yet. */
+  readonly #promised = new Set<readonly NicStatus[]>();
 
   constructor(ports: NicAddressPorts) {
     this.#ports = ports;
@@ -30,23 +30,35 @@ export class NicAddresses {
     await this.#ports.verbs.ensure(DEFAULT_NETWORK, { mode: 'nat', domain: DEFAULT_DOMAIN });
   }
 
-  /** Those of a VM that is about to be made. @throws SkerryError `not-found` (network), `in-use` (address), `no-space` */
-  async allocate(name: string, nics: readonly Nic[]): Promise<NicStatus[]> {
+  /** As `VmNetworks` has it. Many write at once: each waits for the disk. */
+  async allocate<T>(nics: readonly Nic[], write: (allocated: NicStatus[]) => Promise<T>): Promise<T> {
+    const allocated = await this.#promise(nics);
+    try {
+      return await write(allocated);
+    } finally {
+      this.#promised.delete(allocated);
+    }
+  }
+
+  async #promise(nics: readonly Nic[]): Promise<NicStatus[]> {
     const { verbs } = this.#ports;
     await this.ensureDefault(nics);
     return verbs.oneByOne(async () => {
-      const vms = await this.#ports.vms();
-      for (const vm of vms) this.#promised.delete(vm.name);
-      const taken = [...vms.flatMap((vm) => vm.status.nics), ...[...this.#promised.values()].flat()];
+      const taken = await this.#taken();
       const allocated: NicStatus[] = [];
       const seed = randomUUID();
       for (const [index, nic] of nics.entries()) {
         const network = await verbs.byName(nic.network);
         allocated.push(givenTo(nic, nic.mac ?? macFor(seed, index), network, [...taken, ...allocated]));
       }
-      this.#promised.set(name, allocated);
+      this.#promised.add(allocated);
       return allocated;
     });
+  }
+
+  async #taken(): Promise<NicStatus[]> {
+    const inStore = (await this.#ports.vms()).flatMap((vm) => vm.status.nics);
+    return [...inStore, ...[...this.#promised].flat()];
   }
 
   /** As `VmNetworks` has it. */
@@ -59,9 +71,9 @@ export class NicAddresses {
     await this.ensureDefault([nic]);
     return verbs.oneByOne(async () => {
       const network = await verbs.byName(nic.network);
-      const inStore = (await this.#ports.vms()).flatMap((vm) => vm.status.nics);
-      const all = [...inStore, ...[...this.#promised.values()].flat()];
-      const taken = all.filter(({ network: name, mac }) => name === nic.network && mac !== instead?.mac);
+      const taken = (await this.#taken()).filter(
+        ({ network: name, mac }) => name === nic.network && mac !== instead?.mac,
+      );
       const mac = nic.mac ?? macFor(randomUUID(), 0);
       if (taken.some((other) => other.mac === mac)) throw macTaken(mac, nic.network);
       return write(givenTo(nic, mac, network, taken));

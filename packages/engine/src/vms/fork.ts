@@ -82,22 +82,19 @@ export class ForkService {
   async #declare(original: Vm, name: string): Promise<Vm> {
     const { vms, networks } = this.#ports;
     const nics = original.spec.nics.map(({ mac: _1, address: _2, ...nic }) => nic);
-    const allocated = await networks.allocate(name, nics);
-    const status = newVmStatus(allocated, original.status.imageDigest ?? '');
-    return (await vms.create({
-      name,
-      labels: original.labels,
-      // The host's ports are the original's.
-      spec: {
-        ...original.spec,
-        ...shapeOf(original),
-        protected: false,
-        nics,
-        forwards: [],
-        power: 'suspended',
-        restarts: 0,
-      },
-      status: { ...status, state: 'deleting' },
+    // The host's ports are the original's.
+    const spec = {
+      ...original.spec,
+      ...shapeOf(original),
+      protected: false,
+      nics,
+      forwards: [],
+      power: 'suspended' as const,
+      restarts: 0,
+    };
+    return (await networks.allocate(nics, (allocated) => {
+      const status = newVmStatus(allocated, original.status.imageDigest ?? '');
+      return vms.create({ name, labels: original.labels, spec, status: { ...status, state: 'deleting' } });
     })) as Vm;
   }
 

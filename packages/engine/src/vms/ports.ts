@@ -83,8 +83,12 @@ export interface NicPlace {
 export interface VmNetworks {
   /** Whether a VM can have these. @throws SkerryError `not-found` (network), `invalid` (a route), `unsupported` */
   check(spec: Pick<VmSpec, 'nics' | 'routes'>): Promise<void>;
-  /** Fixes MACs and addresses for ever. @throws SkerryError `not-found` (network), `in-use` (address), `no-space` */
-  allocate(name: string, nics: readonly Nic[]): Promise<NicStatus[]>;
+  /**
+   * Fixes MACs and addresses of a VM that is about to be made; who asks next finds them given out, unless `write` fails.
+   * @param write puts them into the store
+   * @throws SkerryError `not-found` (network), `in-use` (address), `no-space`
+   */
+  allocate<T>(nics: readonly Nic[], write: (allocated: NicStatus[]) => Promise<T>): Promise<T>;
   /**
    * One more for a VM that is there; who asks next finds it given out.
    * @param write puts it into the VM's status

@@ -121,8 +121,9 @@ export class VmService {
       undo.defer(() => admission.release(id));
     }
     const wanted = member === undefined ? spec.nics : spec.nics.map((nic) => ({ ...nic, mac: nic.mac ?? member.mac }));
-    const status = newVmStatus(await networks.allocate(name, wanted), boot.image.digest);
-    const vm = (await vms.create({ id, name, title, labels, spec, status })) as Vm;
+    const vm = (await networks.allocate(wanted, (nics) =>
+      vms.create({ id, name, title, labels, spec, status: newVmStatus(nics, boot.image.digest) }),
+    )) as Vm;
     // Its disk is made at its first start, when it is known what lies under it.
     undo.move();
     void events.emit({ type: 'vm.created', subject: refOf(vm), message: `${name} created from ${spec.image}` });
