@@ -12,12 +12,16 @@
 #include "net.h"
 
 #define LINK_LOCAL_MS 250
+/* After the answer, so that nobody waits for it, and once more for when we were not plugged in yet (RFC 5227, section 2.3). */
+#define ANNOUNCE_MS 50
+#define ANNOUNCE_AGAIN_MS 1000
 #define LOOPBACK 1 /* always the first device of a namespace */
 
 /* What the last identity has set, to be taken back by the next (a fork's). */
 static struct {
   uint32_t index;
   struct ip address;
+  uint8_t mac[6];
 } applied[MAX_NICS * MAX_ADDRESSES];
 static size_t applied_count;
 
@@ -35,7 +39,7 @@ static struct device prepared[MAX_NICS];
 static size_t prepared_count;
 
 static bool lacks_link_local[MAX_NICS];
-static struct timer link_local;
+static struct timer link_local, announcing;
 
 static struct device *by_mac(struct device *devices, size_t count, const uint8_t *mac) {
   for (size_t i = 0; i < count; i++) {
@@ -140,6 +144,7 @@ static void set_nic(struct device *d, const struct nic *nic, bool is_up) {
   for (size_t j = 0; j < nic->address_count; j++) {
     rt_address(RTM_NEWADDR, d->index, &nic->addresses[j]);
     applied[applied_count].index = d->index;
+    memcpy(applied[applied_count].mac, nic->has_mac ? nic->mac : d->mac, 6);
     applied[applied_count++].address = nic->addresses[j];
   }
   if (nic->gateway.family != 0) rt_route(d->index, NULL, &nic->gateway);
@@ -160,6 +165,23 @@ static void soon_link_local(void) {
   for (int n = 0; n < MAX_NICS; n++) {
     if (lacks_link_local[n]) timer_set(&link_local, LINK_LOCAL_MS, link_local_add);
   }
+}
+
+static void announce_all(struct timer *t) {
+  (void)t;
+  for (size_t i = 0; i < applied_count; i++) {
+    if (applied[i].address.family == AF_INET) arp_announce(applied[i].index, applied[i].mac, &applied[i].address);
+  }
+}
+
+static void announce_first(struct timer *t) {
+  announce_all(t);
+  timer_set(t, ANNOUNCE_AGAIN_MS, announce_all);
+}
+
+static void soon(void) {
+  soon_link_local();
+  timer_set(&announcing, ANNOUNCE_MS, announce_first);
 }
 
 /* Beside the one block of all else: few machines have any, and those may have many. */
@@ -215,7 +237,7 @@ int net_apply(const struct nic *nics, size_t count, const char **step) {
   for (i = 0; error == 0 && i < count; i++) error = send_routes(chosen[i]->index, &nics[i]);
   loopback_up = error == 0;
   prepared_count = 0;
-  soon_link_local();
+  soon();
   return error;
 }
 
@@ -252,6 +274,6 @@ int net_change(const struct nic *nics, size_t count, const char **step) {
   error = rt_send();
   *step = "addresses and routes";
   for (size_t i = 0; error == 0 && i < count; i++) error = send_routes(chosen[i]->index, &nics[i]);
-  soon_link_local();
+  soon();
   return error;
 }

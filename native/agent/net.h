@@ -15,4 +15,6 @@ void rt_address(uint16_t type, uint32_t index, const struct ip *);
 void rt_route(uint32_t index, const struct ip *to, const struct ip *gateway); /* to: NULL for everything */
 bool rt_is_half_full(void);
 
+void arp_announce(uint32_t index, const uint8_t mac[6], const struct ip *ip);
+
 #endif
